@@ -1,0 +1,51 @@
+"""Bracketed text and nested tuples as parent lists, with an explicit stack (no recursion limit)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from structnet.errors import StructureError
+
+PAIRS = {"(": ")", "[": "]"}
+_LABELLED = re.compile(r"[(\[][^\s()\[\]]*|[)\]]|[^\s()\[\]]+")
+_BARE = re.compile(r"[()\[\]]|[^\s()\[\]]+")
+
+
+def walk_brackets(text: str, labelled: bool) -> tuple[list[int], list]:
+    """Parent of each row in pre-order (a root points to itself) and its label."""
+    parent: list[int] = []
+    labels: list = []
+    stack: list[tuple[int, str]] = []
+    for match in (_LABELLED if labelled else _BARE).finditer(text):
+        token, here = match.group(), len(parent)
+        if token[0] in ")]":
+            if not stack or PAIRS[stack[-1][1]] != token:
+                raise StructureError("matching brackets", f"'{token}' at character {match.start()}", "to close each once")
+            stack.pop()
+            continue
+        parent.append(stack[-1][0] if stack else here)
+        if token[0] in "([":
+            labels.append(token[1:] or None)
+            stack.append((here, token[0]))
+        else:
+            labels.append(token)
+    if stack:
+        raise StructureError("matching brackets", f"{len(stack)} still open at the end", f"to add {len(stack)} closing")
+    return parent, labels
+
+
+def walk_tuples(nested: Any) -> tuple[list[int], list]:
+    """As `walk_brackets`, for nested tuples or lists; anything else is a leaf."""
+    parent: list[int] = []
+    labels: list = []
+    stack: list[tuple[Any, int]] = [(nested, -1)]
+    while stack:
+        value, above = stack.pop()
+        here = len(parent)
+        parent.append(here if above < 0 else above)
+        inside = isinstance(value, (tuple, list))
+        labels.append(None if inside else value)
+        if inside:
+            stack.extend((child, here) for child in reversed(value))
+    return parent, labels

@@ -1,0 +1,79 @@
+"""Heights and depths of forests and DAGs, vectorised: no loop over nodes, no recursion."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from structnet.errors import StructureError
+
+Array = np.ndarray
+
+
+def parents_of(child_ptr: Array, child_index: Array) -> Array | None:
+    """Parent of each node (`N` for a root), or None if some node has several parents (a DAG)."""
+    num_nodes = len(child_ptr) - 1
+    parent = np.full(num_nodes, num_nodes, dtype=np.int64)
+    source = np.repeat(np.arange(num_nodes), np.diff(child_ptr))
+    parent[child_index] = source
+    shared = len(child_index) and np.bincount(child_index, minlength=num_nodes).max() > 1
+    return None if shared else parent
+
+
+def heights(child_ptr: Array, child_index: Array) -> Array:
+    """Longest way down from each node, int64 `[N]`: 0 for leaves, 1 + the highest child otherwise.
+
+    Forests by pointer doubling, O(N log height) with log2(height) rounds whatever the shape; DAGs by peeling off the
+    finished nodes, one round per level. Raises StructureError on a cycle.
+    """
+    parent = parents_of(child_ptr, child_index)
+    return _peel(child_ptr, child_index) if parent is None else _double(parent)
+
+
+def _double(parent: Array) -> Array:
+    """After round k, height[v] is the longest way down of at most 2**k - 1 steps; jump[v] the 2**k-th ancestor."""
+    num_nodes = len(parent)
+    height, step = np.zeros(num_nodes, np.int64), 1
+    jump = np.append(parent, num_nodes)  # the extra last entry: above a root there is only "above"
+    alive = np.flatnonzero(parent < num_nodes)
+    while len(alive):
+        if step > num_nodes:
+            raise _cycle(int(alive[0]))
+        np.maximum.at(height, jump[alive], height[alive] + step)
+        jump[alive] = jump[jump[alive]]
+        alive = alive[jump[alive] < num_nodes]
+        step *= 2
+    return height
+
+
+def _peel(child_ptr: Array, child_index: Array) -> Array:
+    num_nodes = len(child_ptr) - 1
+    waiting = np.diff(child_ptr)
+    source = np.repeat(np.arange(num_nodes), waiting)
+    by_child = np.argsort(child_index, kind="stable")
+    up_ptr = np.concatenate([[0], np.cumsum(np.bincount(child_index, minlength=num_nodes))])
+    up = source[by_child]
+    height, level, ready, done = np.zeros(num_nodes, np.int64), 0, np.flatnonzero(waiting == 0), 0
+    waiting = waiting.copy()
+    while len(ready):
+        height[ready] = level
+        done += len(ready)
+        above = up[ranges(up_ptr[ready], up_ptr[ready + 1])]
+        np.subtract.at(waiting, above, 1)
+        above = np.unique(above)
+        ready, level = above[waiting[above] == 0], level + 1
+    if done < num_nodes:
+        raise _cycle(int(np.flatnonzero(waiting > 0)[0]))
+    return height
+
+
+def ranges(start: Array, stop: Array) -> Array:
+    """The concatenation of arange(start[i], stop[i])."""
+    lengths = stop - start
+    offset = np.repeat(start - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    return offset + np.arange(len(offset))
+
+
+def _cycle(node: int) -> StructureError:
+    return StructureError(
+        "a structure without cycles", f"node {node} among its own descendants", "to drop the edge that closes the cycle"
+    )
