@@ -22,11 +22,18 @@ def parents_of(child_ptr: Array, child_index: Array) -> Array | None:
 def heights(child_ptr: Array, child_index: Array) -> Array:
     """Longest way down from each node, int64 `[N]`: 0 for leaves, 1 + the highest child otherwise.
 
-    Forests by pointer doubling, O(N log height) with log2(height) rounds whatever the shape; DAGs by peeling off the
-    finished nodes, one round per level. Raises StructureError on a cycle.
+    Forests (and forests upside down) by pointer doubling, O(N log height) with log2(height) rounds whatever the shape;
+    other DAGs by peeling off the finished nodes, one round per level: a deep DAG pays more for its cell calls anyway.
+    Raises StructureError on a cycle.
     """
     parent = parents_of(child_ptr, child_index)
-    return _peel(child_ptr, child_index) if parent is None else _double(parent)
+    if parent is not None:
+        return _double(parent)
+    if np.diff(child_ptr).max() <= 1:  # upside down: the only child leads the way to the end
+        only = np.full(len(child_ptr) - 1, len(child_ptr) - 1)
+        only[np.diff(child_ptr) == 1] = child_index
+        return _distance(only)
+    return _peel(child_ptr, child_index)
 
 
 def _double(parent: Array) -> Array:
@@ -43,6 +50,17 @@ def _double(parent: Array) -> Array:
         alive = alive[jump[alive] < num_nodes]
         step *= 2
     return height
+
+
+def _distance(ahead: Array) -> Array:
+    """Steps from each node to the end of its chain; after round k, `jump` is 2**k steps ahead."""
+    num_nodes = len(ahead)
+    jump, distance = np.append(ahead, num_nodes), np.append((ahead < num_nodes).astype(np.int64), 0)
+    for _ in range(num_nodes.bit_length() + 1):
+        if (jump == num_nodes).all():
+            return distance[:-1]
+        distance, jump = distance + distance[jump], jump[jump]
+    raise _cycle(int(np.flatnonzero(jump < num_nodes)[0]))
 
 
 def _peel(child_ptr: Array, child_index: Array) -> Array:

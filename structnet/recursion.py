@@ -1,0 +1,233 @@
+"""The drivers: one structure, one cell, one schedule.
+
+A *state* is a tensor `[rows, ...]` or a tuple of them. A *cell* is any callable from states to a state; it is handed all
+nodes of a level at once and must treat rows independently. All drivers obey two laws: a sample gives the same
+output alone and in any batch, and the cell sees exactly as many rows as the structure needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from structnet.errors import StructureError
+from structnet.schedules import LevelSchedule, level_schedule
+from structnet.schedules.steps import step_schedule
+from structnet.states import State, concat, num_rows, select, split, state_map
+from structnet.structures import Segments, Tree
+
+Cell = Callable[..., State]
+
+
+def fold_tree(
+    cell: Cell, leaves: State | None, tree: Tree, inputs: State | None = None, *, return_all: bool = False
+) -> State:
+    """Bottom-up recursion: `h_v = cell(h_child1, h_child2, ...)`, all nodes of a level in one call.
+
+    Args:
+        cell: with `cell.arity == k` (2 for a plain function) called as `cell(child_1, ..., child_k)`, each a state of
+            `[nodes, ...]`; with `cell.arity is None` as `cell(children, segments)`, children grouped by parent in
+            order, one segment per node. Given `inputs`, also `x=` the rows of these nodes.
+        leaves: state of the leaf nodes, in the order of `tree.leaves`; None to let a cell of any arity make them from
+            `inputs` and no children (child-sum style).
+        tree: trees, forests or DAGs, leaves at any level.
+        inputs: state of all nodes `[N, ...]`, for cells that take an input at every node.
+        return_all: give back the states of all nodes `[N, ...]` instead of the roots `[len(tree.roots), ...]`.
+
+    An empty tree has no root and gives no row. Cost: one cell row per inner node (and per leaf without `leaves`), one
+    call per level; each row is written, concatenated and gathered once, forward and backward.
+
+    Raises:
+        StructureError: rows do not fit the tree, or a node's arity does not fit the cell.
+    """
+    if tree.num_nodes == 0:
+        return _nothing(leaves if leaves is not None else inputs)
+    if leaves is not None and num_rows(leaves) != tree.leaves.numel():
+        raise StructureError(
+            f"{tree.leaves.numel()} leaf rows (tree.leaves)", f"{num_rows(leaves)}", "leaves = x[tree.leaves]"
+        )
+    schedule = level_schedule(tree)
+    start = None
+    if leaves is not None:  # leaves are the first level: their order there, counted among the leaves
+        start = select(leaves, torch.searchsorted(tree.leaves, schedule.order[: schedule.rows[1]]))
+    return run_levels(cell, start, schedule, _checked(inputs, tree), return_all)
+
+
+def unfold_tree(
+    cell: Cell, roots: State, tree: Tree, inputs: State | None = None, *, return_all: bool = True
+) -> State:
+    """Top-down recursion: `h_v = cell(h_parent)`, all nodes of a depth in one call.
+
+    Args:
+        cell: called as `cell(parent_states)`, `[nodes, ...]` each, or for DAGs (`cell.arity is None`) as
+            `cell(parents, segments)` with the parents of each node as one segment. Given `inputs`, also `x=`.
+        roots: state of the roots, in the order of `tree.roots`.
+        tree: trees, forests or DAGs.
+        inputs: state of all nodes `[N, ...]` (what a child knows of itself: its own state on the way up, its position).
+        return_all: all nodes `[N, ...]`, or only the leaves in the order of `tree.leaves`.
+
+    Cost and errors as `fold_tree`: this is the fold of the same edges upside down.
+    """
+    if tree.num_nodes == 0:
+        return _nothing(roots)
+    if num_rows(roots) != tree.roots.numel():
+        raise StructureError(f"{tree.roots.numel()} root rows (tree.roots)", f"{num_rows(roots)}", "x[tree.roots]")
+    schedule = level_schedule(tree, downwards=True)
+    start = select(roots, torch.searchsorted(tree.roots, schedule.order[: schedule.rows[1]]))
+    return run_levels(cell, start, schedule, _checked(inputs, tree), return_all, arity=getattr(cell, "arity", 1))
+
+
+def fold_segments(cell: Cell, x: State, segments: Segments, identity: State | None = None) -> State:
+    """Reduce every segment with a binary operator: neighbours pair up, level by level, an odd last row waits.
+
+    Args:
+        cell: `cell(left, right)`; rows keep their order, so it need not commute.
+        x: state `[N, ...]`, rows grouped by `segments`.
+        identity: state `[1, ...]` (or without the leading 1): the value of an empty segment.
+
+    Returns the state of each segment, `[S, ...]`. Cost: exactly N - (non-empty segments) cell rows in
+    ceil(log2(longest)) calls, whatever else is in the batch.
+
+    Raises:
+        StructureError: rows do not fit, or there is an empty segment and no identity.
+    """
+    _same_rows(x, segments)
+    folded = fold_tree(cell, x, _halving(segments))
+    empty = segments.lengths == 0
+    if folded is not None and num_rows(folded) == segments.num_segments:
+        return folded
+    if identity is None:
+        place = int(empty.nonzero()[0])
+        raise StructureError("an identity for empty segments", f"segment {place} without rows", "identity=...")
+    slot = torch.where(empty, num_rows(folded), (~empty).cumsum(0) - 1)
+    last = state_map(lambda e, f: e.reshape(1, *f.shape[1:]).to(f.dtype), identity, folded)
+    return select(concat([folded, last]), slot)
+
+
+def scan_segments(
+    cell: Cell, x: State, segments: Segments, state: State | None = None, *, reverse: bool = False
+) -> tuple[State, State]:
+    """Run a recurrent cell over every segment, all segments side by side, one call per time step.
+
+    Args:
+        cell: `cell(x_t, state) -> state`; `torch.nn.GRUCell` and `torch.nn.LSTMCell` fit as they are. Without an
+            initial state the first call is `cell(x_t, None)`.
+        x: state `[N, ...]`, rows in time order inside each segment.
+        state: initial state `[S, ...]`.
+        reverse: last row first.
+
+    Returns the states after each row `[N, ...]` (in the rows' own order), and the last state of each segment `[S, ...]`
+    (an empty segment keeps its initial state, zeros if none was given). Cost: N cell rows in `max_length` calls;
+    segments that have ended take no part. Linear in N, forward and backward.
+    """
+    _same_rows(x, segments)
+    schedule = step_schedule(segments, reverse)
+    if not schedule.sizes:
+        if state is None:
+            raise StructureError("an initial state when no segment has rows", "None", "state=torch.zeros(S, D)")
+        return select(state, schedule.rows), state
+    steps = split(select(x, schedule.rows), schedule.sizes)
+    now = None if state is None else select(state, schedule.segment_order)
+    waiting: list[State] = []  # final states of ended segments, shortest first
+    states: list[State] = []
+    for piece in steps:
+        if now is not None and num_rows(now) > num_rows(piece):
+            now, ended = split(now, [num_rows(piece), num_rows(now) - num_rows(piece)])
+            waiting.append(ended)
+        now = cell(piece, now)
+        states.append(now)
+    missing = segments.num_segments - sum(map(num_rows, waiting)) - num_rows(now)  # type: ignore[arg-type]
+    if missing:  # empty segments and no initial state
+        waiting.insert(0, state_map(lambda t: t.new_zeros(missing, *t.shape[1:]), now))
+    final = concat([now, *reversed(waiting)])  # type: ignore[list-item]
+    return select(concat(states), schedule.back), select(final, schedule.segment_rank)
+
+
+def run_levels(
+    cell: Cell,
+    start: State | None,
+    schedule: LevelSchedule,
+    inputs: State | None,
+    return_all: bool,
+    arity: int | None = 2,
+) -> State:
+    """The loop under the tree drivers: gather what has arrived, call the cell, send the rows on."""
+    arity = getattr(cell, "arity", arity)
+    count = schedule.num_levels
+    sized = [schedule.rows[i + 1] - schedule.rows[i] for i in range(count)]
+    x = [None] * count if inputs is None else split(select(inputs, schedule.order), sized)
+    pulls = schedule.pull.split([b - a for a, b in zip(schedule.edges, schedule.edges[1:])])
+    pushes = schedule.push.split([b - a for a, b in zip(schedule.uses, schedule.uses[1:])])
+    inbox: list[list[State]] = [[] for _ in range(count + 1)]
+    made: list[State] = []
+    for level in range(count):
+        given = {} if x[level] is None else {"x": x[level]}
+        if level == 0 and start is not None:
+            state = start
+        elif level == 0 or arity is None:
+            arrived = select(concat(inbox[level]), pulls[level]) if level else _no_children(inputs, arity)
+            state = cell(arrived, schedule.segments(level), **given)
+        else:
+            _check_arity(schedule, level, arity)
+            arrived = select(concat(inbox[level]), pulls[level])
+            state = cell(*_columns(arrived, sized[level], arity), **given)
+        inbox[level] = []
+        if return_all:
+            made.append(state)
+        sent = state if schedule.plain[level] else select(state, pushes[level])
+        first, last = schedule.pairs[level], schedule.pairs[level + 1]
+        for target, piece in zip(schedule.targets[first:last], split(sent, schedule.sizes[first:last])):
+            inbox[target].append(piece)
+    if return_all:
+        return select(concat(made), schedule.rank)
+    return select(concat(inbox[count]), schedule.roots)
+
+
+def _columns(children: State, nodes: int, arity: int) -> list[State]:
+    """`[nodes * arity, ...]` as `arity` states of `[nodes, ...]`: views, nothing is copied."""
+    if isinstance(children, tuple):
+        return list(zip(*(t.unflatten(0, (nodes, arity)).unbind(1) for t in children)))  # type: ignore[arg-type]
+    return list(children.unflatten(0, (nodes, arity)).unbind(1))
+
+
+def _halving(segments: Segments) -> Tree:
+    if "halving" not in segments.cache:
+        segments.cache["halving"] = Tree.balanced(segments)
+    return segments.cache["halving"]
+
+
+def _check_arity(schedule: LevelSchedule, level: int, arity: int) -> None:
+    if schedule.arity[level] != arity:
+        lengths = schedule.segments(level).lengths
+        place = int((lengths != arity).nonzero()[0])
+        node = int(schedule.order[schedule.rows[level] + place])
+        raise StructureError(
+            f"{arity} children at every inner node", f"{int(lengths[place])} at node {node}", "a cell with arity None"
+        )
+
+
+def _no_children(inputs: State | None, arity: int | None) -> None:
+    if inputs is None or arity is not None:
+        raise StructureError("states of the leaves", "leaves=None", "leaves=..., or inputs= and a cell with arity None")
+
+
+def _checked(inputs: State | None, tree: Tree) -> State | None:
+    if inputs is not None and num_rows(inputs) != tree.num_nodes:
+        raise StructureError(f"one input row per node, {tree.num_nodes}", f"{num_rows(inputs)}", "inputs for all nodes")
+    return inputs
+
+
+def _same_rows(x: State, segments: Segments) -> None:
+    if num_rows(x) != segments.num_rows:
+        raise StructureError(f"{segments.num_rows} rows (segments.num_rows)", f"{num_rows(x)}", "matching x and ptr")
+
+
+def _nothing(state: State | None) -> State:
+    if state is None:
+        raise StructureError("leaves or inputs", "neither", "leaves=torch.empty(0, D) for an empty tree")
+    return state_map(lambda t: t[:0], state)
+
+
+__all__ = ["Cell", "State", "Tensor", "fold_segments", "fold_tree", "run_levels", "scan_segments", "unfold_tree"]

@@ -1,0 +1,55 @@
+"""The order of work on ragged sequences: time step by time step, longest sequences first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from structnet.structures import Segments
+
+
+@dataclass(frozen=True, eq=False)
+class StepSchedule:
+    """Rows of all segments in time order. With the longest segments first, those still running are always a prefix.
+
+    Attributes:
+        rows: `[N]`, row of each scheduled position; step t holds `sizes[t]` of them.
+        back: `[N]`, its inverse.
+        sizes: segments still running at each step.
+        segment_order, segment_rank: segments by falling length (stable), and the inverse.
+    """
+
+    rows: Tensor
+    back: Tensor
+    sizes: list[int]
+    segment_order: Tensor
+    segment_rank: Tensor
+
+
+def step_schedule(segments: Segments, reverse: bool = False) -> StepSchedule:
+    """The schedule of `segments`, built once and kept on them. O(N log N), vectorised."""
+    key = ("steps", reverse)
+    if key not in segments.cache:
+        segments.cache[key] = _build(segments, reverse)
+    return segments.cache[key]
+
+
+def _build(segments: Segments, reverse: bool) -> StepSchedule:
+    lengths = segments.lengths
+    segment_order = lengths.argsort(descending=True, stable=True)
+    segment_rank = _inverse(segment_order)
+    rows = torch.arange(segments.num_rows, device=segments.device)
+    step = rows - segments.ptr[segments.index]
+    if reverse:
+        step = lengths[segments.index] - 1 - step
+    scheduled = (step * segments.num_segments + segment_rank[segments.index]).argsort()
+    sizes = torch.bincount(step, minlength=segments.max_length).tolist() if segments.num_rows else []
+    return StepSchedule(scheduled, _inverse(scheduled), sizes, segment_order, segment_rank)
+
+
+def _inverse(order: Tensor) -> Tensor:
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(order.numel(), device=order.device)
+    return inverse
