@@ -1,8 +1,8 @@
 """The drivers: one structure, one cell, one schedule.
 
-A *state* is a tensor `[rows, ...]` or a tuple of them. A *cell* is any callable from states to a state; it is handed all
-nodes of a level at once and must treat rows independently. All drivers obey two laws: a sample gives the same
-output alone and in any batch, and the cell sees exactly as many rows as the structure needs.
+A *state* is a tensor `[rows, ...]` or a tuple of them. A *cell* is any callable from states to a state; it is handed
+all nodes of a level at once and must treat rows independently. All drivers obey two laws: a sample gives the same output
+alone and in any batch, and the cell sees exactly as many rows as the structure needs.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def scan_segments(
         states.append(now)
     missing = segments.num_segments - sum(map(num_rows, waiting)) - num_rows(now)  # type: ignore[arg-type]
     if missing:  # empty segments and no initial state
-        waiting.insert(0, state_map(lambda t: t.new_zeros(missing, *t.shape[1:]), now))
+        waiting.insert(0, state_map(lambda t: t.new_zeros(missing, *t.shape[1:]), now))  # type: ignore[arg-type]
     final = concat([now, *reversed(waiting)])  # type: ignore[list-item]
     return select(concat(states), schedule.back), select(final, schedule.segment_rank)
 

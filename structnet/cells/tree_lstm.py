@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from structnet.errors import StructureError
 from structnet.structures import Segments
 
 Pair = tuple[Tensor, Tensor]
@@ -54,8 +55,8 @@ class NaryTreeLSTM(nn.Module):
         arity_max: N, the most children a node may have; fewer leave their slots empty (zero, as in the paper).
         input_width: size of the input at every node, 0 for none.
 
-    Shapes: children `(h, c)` `[E, D]` grouped by `segments`, x `[nodes, input_width]` -> `(h, c)` `[nodes, D]`. A leaf is
-    a node without children. Cost: 2 D (3 + N) (N D + input_width) flops a row.
+    Shapes: children `(h, c)` `[E, D]` grouped by `segments`, x `[nodes, input_width]` -> `(h, c)` `[nodes, D]`. A leaf
+    is a node without children. Cost: 2 D (3 + N) (N D + input_width) flops a row.
     """
 
     arity = None
@@ -78,8 +79,6 @@ class NaryTreeLSTM(nn.Module):
         return _compose(self.gates(given), c, self.forget_bias)
 
     def _in_range(self, slot: Tensor) -> Tensor:
-        from structnet.errors import StructureError
-
         if int(slot.max()) >= self.arity_max:
             raise StructureError(f"at most {self.arity_max} children", f"{int(slot.max()) + 1}", "a larger arity_max")
         return slot
@@ -121,7 +120,8 @@ class ChildSumTreeLSTM(nn.Module):
             forget = self.forget(h)
             if self.forget_input is not None and x is not None:
                 forget = forget + self.forget_input(x).index_select(0, segments.index)
-            kept = kept.to(c.dtype).index_add(0, segments.index, ((forget + self.forget_bias).sigmoid() * c).to(c.dtype))
+            remembered = (forget + self.forget_bias).sigmoid() * c
+            kept = kept.to(remembered.dtype).index_add(0, segments.index, remembered)
         i, o, u = self.gates(total if x is None else torch.cat([total, x], -1)).chunk(3, -1)
         c = i.sigmoid() * u.tanh() + kept
         return o.sigmoid() * c.tanh(), c

@@ -21,7 +21,8 @@ def walk_brackets(text: str, labelled: bool) -> tuple[list[int], list]:
         token, here = match.group(), len(parent)
         if token[0] in ")]":
             if not stack or PAIRS[stack[-1][1]] != token:
-                raise StructureError("matching brackets", f"'{token}' at character {match.start()}", "to close each once")
+                got = f"'{token}' at character {match.start()}"
+                raise StructureError("matching brackets", got, "to close each once")
             stack.pop()
             continue
         parent.append(stack[-1][0] if stack else here)

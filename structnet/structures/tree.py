@@ -39,7 +39,7 @@ class Tree:
 
     child_ptr: Tensor
     child_index: Tensor
-    ptr: Tensor | None = None  # type: ignore[assignment]
+    ptr: Tensor = None  # type: ignore[assignment]
     cache: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
@@ -153,7 +153,7 @@ class Tree:
     def batch(cls, trees: list[Tree]) -> Tree:
         """One structure that holds all of `trees`, rows one after the other; `unbatch` gives them back."""
         if not trees:
-            raise StructureError("at least one tree", "an empty list", "Tree.left_branching(Segments(torch.zeros(1, dtype=torch.int64)))")
+            raise StructureError("at least one tree", "an empty list", "a tree without rows for an empty member")
         rows = np.cumsum([0] + [tree.num_nodes for tree in trees])
         edges = np.cumsum([0] + [tree.child_index.numel() for tree in trees])
         zero = trees[0].ptr.new_zeros(1)
@@ -184,7 +184,7 @@ class Tree:
         check_range(source, num_nodes, "source")
         order = source.argsort(stable=True)
         child_ptr = Segments.from_lengths(torch.bincount(source, minlength=num_nodes)).ptr
-        return cls(child_ptr, child[order], ptr)._acyclic()
+        return cls(child_ptr, child[order], ptr)._acyclic()  # type: ignore[arg-type]
 
     @classmethod
     def from_parents(cls, parent: Tensor, ptr: Tensor | None = None) -> Tree:
@@ -261,7 +261,7 @@ class Tree:
 
     @classmethod
     def balanced(cls, segments: Segments) -> Tree:
-        """Neighbours pair up, level by level; an odd last one waits: height ceil(log2 n). Rows as in `left_branching`."""
+        """Neighbours pair up, level by level, an odd last one waits: height ceil(log2 n). Rows as above."""
         return cls.trusted(*builders.balanced(segments))
 
     @classmethod
