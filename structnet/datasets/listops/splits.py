@@ -1,0 +1,101 @@
+"""The splits of the literature, and where their rows come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from structnet.datasets.cache import Arrays, cached
+from structnet.datasets.listops.sampler import Grammar, draw_unique
+from structnet.errors import StructureError
+
+TRAIN_ROWS, DEV_ROWS, UNIQUE = 90_000, 1_000, 100_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """A grammar and how many different rows of it. `part` cuts the common 100,000 rows of the original data."""
+
+    grammar: Grammar
+    rows: int
+    part: str = ""
+
+
+def _lengths(low: int) -> Source:
+    return Source(Grammar(low=low + 1, high=low + 99), 2_000)  # strictly between, as in the published generator
+
+
+_ARGS = {"max_depth": 9, "low": 100, "high": 1000}
+_DG = {"p_op": 0.3, "max_depth": 10}
+ORIGINAL = Grammar()
+SPLITS: dict[str, Source] = {
+    "train": Source(ORIGINAL, UNIQUE, "train"),
+    "validation": Source(ORIGINAL, UNIQUE, "validation"),
+    "near_iid": Source(ORIGINAL, UNIQUE, "near_iid"),
+    **{f"{low}-{low + 100}": _lengths(low) for low in range(200, 1000, 100)},
+    "iid_args": Source(Grammar(max_args=5, **_ARGS), 2_000),
+    "10_args": Source(Grammar(max_args=10, **_ARGS), 2_000),
+    "15_args": Source(Grammar(max_args=15, **_ARGS), 2_000),
+    "lra": Source(Grammar(max_args=10, max_depth=10, low=501, high=1999), 2_000),
+    "dg_train": Source(Grammar(max_depth=6, low=20, high=100), 100_000),
+    "dg_validation": Source(Grammar(**_DG, low=20, high=500, depth_low=7, depth_high=7), 2_000),
+    "dg_test": Source(Grammar(**_DG, low=20, high=100, depth_low=8), 2_000),
+}
+# of the default seed, 0; `structnet data listops --verify` compares them
+CHECKSUMS: dict[str, str] = {}
+
+
+def ndr_splits(low: int = 20, high: int = 100, train_rows: int = 1_000_000) -> dict[str, Source]:
+    """The two ListOps-DG variants of the NDR comparison: `low = high = 50` ("ndr50") or 20 .. 100 ("ndr100"); trained
+    on depth 1-5, validated on 6, tested on 7-8."""
+
+    def source(rows: int, max_depth: int, depth_low: int, depth_high: int) -> Source:
+        return Source(Grammar(0.3, 5, max_depth, low, high, depth_low, depth_high), rows)
+
+    return {"train": source(train_rows, 6, 1, 5), "validation": source(2_000, 7, 6, 6), "test": source(2_000, 9, 7, 8)}
+
+
+def rows_of(name: str, seed: int = 0) -> Arrays:
+    """Tokens and ptr of a split, generated once and kept in the cache."""
+    if name not in SPLITS:
+        raise StructureError(f"one of {', '.join(SPLITS)}", repr(name), 'a split such as "near_iid"')
+    expected = CHECKSUMS.get(name) if seed == 0 else None
+    return cached(f"listops/{name}-{seed}", _builder(name, seed), expected)
+
+
+def _builder(name: str, seed: int) -> Callable[[], Arrays]:
+    source = SPLITS[name]
+    if source.part:
+        return lambda: _part(source.part, seed)
+    # every split its own stream: the same seed must not give the same draws twice
+    stream = seed * 1_000 + list(SPLITS).index(name) + 1
+
+    def build() -> Arrays:
+        tokens, ptr = draw_unique(source.grammar, source.rows, stream)
+        return {"tokens": tokens, "ptr": ptr}
+
+    return build
+
+
+def _part(part: str, seed: int) -> Arrays:
+    """100,000 different rows, shuffled: 90,000 to train (the first 1,000 validate, of the rest those of at most 100
+    tokens train), 10,000 to test."""
+    tokens, ptr = draw_unique(ORIGINAL, UNIQUE, seed * 1_000)
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(UNIQUE)
+    short = np.diff(ptr) <= 100
+    rows = {
+        "validation": order[:DEV_ROWS],
+        "train": order[DEV_ROWS:TRAIN_ROWS][short[order[DEV_ROWS:TRAIN_ROWS]]],
+        "near_iid": order[TRAIN_ROWS:],
+    }[part]
+    return dict(zip(("tokens", "ptr"), take_rows(tokens, ptr, rows)))
+
+
+def take_rows(flat: np.ndarray, ptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The given rows of ragged data, in that order."""
+    from structnet.structures.topology import ranges
+
+    lengths = ptr[rows + 1] - ptr[rows]
+    return flat[ranges(ptr[rows], ptr[rows + 1])], np.concatenate([[0], np.cumsum(lengths)])

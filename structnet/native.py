@@ -1,0 +1,84 @@
+"""The compiled part: plain C++ with a C interface, found and loaded with ctypes; everything works without it.
+
+All `*.cpp` of the package become one shared library: at install time (an optional extension, see setup.py), else on
+first use into the user's cache (under a second with any g++ or clang++), else not at all, and the library's torch or
+numpy forms are used. `STRUCTNET_NATIVE=0` switches it off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fno-math-errno", "-ffp-contract=off", "-Wall")
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.cpp"))
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The shared library, or None where there is none to be had (`status()` says why)."""
+    return _load()[0]
+
+
+def status() -> str:
+    """One line for `structnet info`: which library is in use, or why none is."""
+    return _load()[1]
+
+
+@cache
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    if os.environ.get("STRUCTNET_NATIVE", "1") == "0":
+        return None, "off (STRUCTNET_NATIVE=0)"
+    import torch  # noqa: F401  # first, so that its OpenMP runtime is the one we share
+
+    installed = PACKAGE / "libstructnet.so"
+    if installed.exists() and installed.stat().st_mtime >= max(s.stat().st_mtime for s in sources()):
+        return ctypes.CDLL(str(installed)), f"installed: {installed.name}"
+    try:
+        built = compile_library(cache_folder() / f"libstructnet-{_digest()}.so")
+    except (OSError, subprocess.CalledProcessError) as error:
+        detail = getattr(error, "stderr", None) or error
+        return None, f"torch forms only, no compiled library: {detail}"
+    return ctypes.CDLL(str(built)), f"compiled on first use: {built.name}"
+
+
+def cache_folder() -> Path:
+    """Where compiled code and generated data are kept: STRUCTNET_CACHE, or the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    return Path(os.environ.get("STRUCTNET_CACHE", Path(base) / "structnet"))
+
+
+def compile_library(target: Path) -> Path:
+    """Compile all sources into `target` (unless it is there) through a temporary file and an atomic rename."""
+    if target.exists():
+        return target
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise OSError("no C++ compiler found; install g++ or clang++, or set CXX")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        built = Path(folder) / "lib.so"
+        command = [compiler, *FLAGS, "-shared", *map(str, sources()), "-o", str(built)]
+        try:
+            subprocess.run([*command, "-fopenmp"], check=True, capture_output=True, text=True)
+        except subprocess.CalledProcessError:  # a compiler without OpenMP: one thread is fine
+            subprocess.run([*command, "-Wno-unknown-pragmas"], check=True, capture_output=True, text=True)
+        os.replace(built, target)
+    return target
+
+
+def _digest() -> str:
+    digest = hashlib.sha256(" ".join(FLAGS).encode())
+    for path in sources():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
