@@ -1,0 +1,73 @@
+"""`structnet evaluate RUN`: mark a run, or a checkpoint that ships with the package, on splits or on a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from structnet.errors import StructureError
+from structnet.systems import Run, open_run
+
+
+def main(argv: list[str]) -> int:
+    parser = ArgumentParser(prog="structnet evaluate", description=__doc__)
+    parser.add_argument("run", type=str, help="a run folder, or the name of a shipped checkpoint")
+    parser.add_argument("--splits", type=str, default="all", help="all, or names with commas between")
+    parser.add_argument("--data", type=str, default=None, help="your own file, in the original format of the task")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds at test time, for models that have rounds")
+    parser.add_argument("--limit", type=int, default=0, help="only the first rows of each split, 0 for all")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
+    options = parser.parse_args(argv)
+    run = open_run(options.run, **({} if options.rounds is None else {"rounds": options.rounds}))
+    task = run.system.task(**run.system.task_args)
+    if options.data is not None:
+        results = mark(run, [options.data], options.limit, from_file=True)
+    else:
+        wanted = list(task.splits) if options.splits == "all" else options.splits.split(",")
+        unknown = [name for name in wanted if name not in (*task.splits, task.train)]
+        if unknown:
+            raise StructureError(f"splits out of {', '.join(task.splits)}", unknown[0], "--splits all")
+        results = mark(run, wanted, options.limit)
+    if options.json:
+        print(json.dumps({"run": options.run, "task": run.task, "model": run.model, "splits": results}))
+    else:
+        print(table(results))
+    return 0
+
+
+def mark(run: Run, wanted: Sequence[str], rows: int = 0, from_file: bool = False) -> dict[str, dict[str, Any]]:
+    """Results per split (or file), progress on standard error."""
+    import torch
+
+    from structnet.training import evaluate
+
+    task = run.system.task(**run.system.task_args)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = run.weights().to(device)
+    results = {}
+    for name in wanted:
+        split = task.from_file(name) if from_file else task.split(name)
+        results[name] = evaluate(model, task, split, rows, device, progress=sys.stderr.isatty())
+    return results
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Accuracy by split as text, with the half-width of the 95 % interval of a proportion."""
+    columns = [name for name in next(iter(results.values())) if name not in ("by", "count")]
+    lines = [f"{'split':14}{'rows':>7}" + "".join(f"{name:>18}" for name in columns)]
+    for split, result in results.items():
+        cells = "".join(f"{_figure(result, name):>18}" for name in columns)
+        lines.append(f"{split[-13:]:14}{result['count']:>7}{cells}")
+    return "\n".join(lines)
+
+
+def _figure(result: dict[str, Any], name: str) -> str:
+    value = result[name]
+    if "accuracy" not in name:
+        return f"{value:.4f}"
+    half = 1.96 * (value * (1 - value) / max(result["count"], 1)) ** 0.5
+    return f"{100 * value:.2f} ±{100 * half:.2f} %"

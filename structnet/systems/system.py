@@ -1,0 +1,116 @@
+"""A trainable system: a task, a model and how it is trained, by name; and runs of it on disk."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from structnet.errors import StructureError
+from structnet.report.listops_trees import example_trees
+from structnet.tasks.task import Task
+from structnet.training.checkpoint import write_whole
+from structnet.training.record import commit, machine
+from structnet.training.sampler import stream
+from structnet.training.settings import TrainSettings
+
+# task name -> module with `SYSTEMS: dict[str, System]`; imported when asked for
+TASKS = {"listops": "structnet.systems.listops"}
+# task name -> function(model, split) -> captions and SVG pictures for the report
+PICTURES: dict[str, Callable[..., list[tuple[str, str]]]] = {"listops": example_trees}
+SHIPPED = Path(__file__).parents[1] / "checkpoints"
+
+
+@dataclass(frozen=True)
+class System:
+    """`task(**task_args)`, `model(**model_args)` and the settings that fit them."""
+
+    task: Callable[..., Task]
+    model: Callable[..., nn.Module]
+    model_args: dict[str, Any] = field(default_factory=dict)
+    settings: TrainSettings = field(default_factory=TrainSettings)
+    task_args: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, seed: int | None = None) -> nn.Module:
+        """The model, its weights drawn from the run's seed."""
+        known = inspect.signature(self.model).parameters
+        for name in self.model_args:
+            if name not in known:
+                raise StructureError(f"model_args out of {', '.join(known)}", repr(name), "one of these names")
+        torch.manual_seed(stream(self.settings.seed if seed is None else seed).initial_seed())
+        return self.model(**self.model_args)
+
+
+def names(task: str) -> dict[str, System]:
+    """The systems of a task by name."""
+    if task not in TASKS:
+        raise StructureError(f"a task out of {', '.join(TASKS)}", repr(task), "structnet train listops")
+    return import_module(TASKS[task]).SYSTEMS
+
+
+def find(task: str, model: str) -> System:
+    """The system that `structnet train TASK --model MODEL` means, with its default settings."""
+    systems = names(task)
+    if model not in systems:
+        raise StructureError(f"a model of {task} out of {', '.join(systems)}", repr(model), f"--model {next(iter(systems))}")
+    return systems[model]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: `settings.json`, `model.safetensors`, and for runs made here log, checkpoints and report."""
+
+    folder: Path
+    task: str
+    model: str
+    system: System
+
+    def save(self) -> None:
+        """Write `settings.json`; `structnet train --config` replays it."""
+        s = self.system
+        config = {"task": self.task, "model": self.model, "model_args": s.model_args, "task_args": s.task_args,
+                  **asdict(s.settings), "commit": commit(), "machine": machine()}  # fmt: skip
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / "settings.json", json.dumps(config, indent=1).encode())
+
+    def weights(self) -> nn.Module:
+        """The model with the best weights of the run, in evaluation mode."""
+        path = self.folder / "model.safetensors"
+        if not path.exists():
+            raise StructureError("a run with model.safetensors", f"none in {self.folder}", "structnet resume first")
+        model = self.system.build()
+        model.load_state_dict(load_file(path))
+        return model.eval()
+
+
+def open_run(where: str | Path, **overrides: Any) -> Run:
+    """A run folder, or a checkpoint that ships with the package, by name. `overrides` replace model arguments that
+    the weights do not depend on, such as `rounds`."""
+    folder = Path(where)
+    if not (folder / "settings.json").exists():
+        folder = SHIPPED / str(where)
+    if not (folder / "settings.json").exists():
+        shipped = ", ".join(shipped_names()) or "none"
+        raise StructureError(f"a run folder, or a shipped checkpoint out of {shipped}", repr(str(where)), "its path")
+    config = json.loads((folder / "settings.json").read_text())
+    system = find(config["task"], config["model"])
+    known = inspect.signature(system.model).parameters
+    for name in overrides:
+        if name not in known:
+            raise StructureError(f"a model with the argument {name}", config["model"], f"leaving out --{name}")
+    settings = TrainSettings(**{name: config[name] for name in asdict(system.settings) if name in config})
+    system = replace(system, model_args={**config["model_args"], **overrides}, settings=settings,
+                     task_args=config["task_args"])  # fmt: skip
+    return Run(folder, config["task"], config["model"], system)
+
+
+def shipped_names() -> list[str]:
+    return sorted(path.parent.name for path in SHIPPED.glob("*/settings.json"))

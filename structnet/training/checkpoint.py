@@ -1,0 +1,95 @@
+"""Checkpoints that survive: written whole or not at all, checked when read, the last two kept.
+
+A checkpoint is a folder `step-00001234`: `model.safetensors` (and `average.safetensors`), `state.pt` (optimiser, loaded
+with `weights_only=True`) and `progress.json`, which holds the sha256 of the others and is therefore the seal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from structnet.errors import StructureError
+
+KEPT = 2
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Temporary file, fsync, rename: the old file or the new one, never half of either."""
+    temporary = path.with_name(path.name + ".part")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    temporary = path.with_name(path.name + ".part")
+    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}, temporary)
+    _sync(temporary)
+    os.replace(temporary, path)
+
+
+def save(folder: Path, step: int, progress: dict[str, Any], weights: dict[str, dict[str, Tensor]], state: dict) -> None:
+    """Write `folder/step-...`; older ones beyond the last two go when the new one is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{step:08d}"
+    building = folder / f".building-{step:08d}"
+    for leftover in folder.glob(".building-*"):
+        shutil.rmtree(leftover)
+    building.mkdir()
+    for name, tensors in weights.items():
+        save_weights(building / f"{name}.safetensors", tensors)
+    torch.save(state, building / "state.pt")
+    _sync(building / "state.pt")
+    seals = {path.name: _sha(path) for path in sorted(building.iterdir())}
+    write_whole(building / "progress.json", json.dumps({**progress, "step": step, "sha256": seals}).encode())
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(building, target)
+    _sync(folder)
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def load_latest(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]], dict] | None:
+    """The newest checkpoint that is intact: (progress, weights, state). A damaged one is named on stderr and the one
+    before it used. None if there is no checkpoint at all; StructureError if there are only damaged ones."""
+    found = sorted(folder.glob("step-*"), reverse=True)
+    for path in found:
+        try:
+            return _read(path)
+        except Exception as error:  # missing, truncated, altered: whatever the damage raises
+            print(f"structnet: checkpoint {path} is damaged ({error}); trying the one before it", file=sys.stderr)
+    if found:
+        raise StructureError("an intact checkpoint", f"only damaged ones in {folder}", "structnet train, from the start")
+    return None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]], dict]:
+    progress = json.loads((path / "progress.json").read_text())
+    for name, seal in progress["sha256"].items():
+        if _sha(path / name) != seal:
+            raise ValueError(f"{name} does not match its sha256")
+    weights = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+    return progress, weights, torch.load(path / "state.pt", weights_only=True)
+
+
+def _sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)

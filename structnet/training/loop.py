@@ -1,0 +1,252 @@
+"""The recipe: plain PyTorch, exact resume, one process or many under torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from structnet.tasks.task import Batch, Task
+from structnet.training import checkpoint
+from structnet.training.evaluate import evaluate
+from structnet.training.guard import Diverged, first_bad_module
+from structnet.training.record import Record
+from structnet.training.sampler import epoch_batches, stream
+from structnet.training.settings import TrainSettings
+
+PRECISION = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Trainer:
+    """Fits `model` to `task` in the folder `run`; `fit()` starts, or goes on from the newest checkpoint.
+
+    Everything random is a pure function of (seed, epoch, step), so n + m updates, and n, kill -9, resume, m give the
+    same bits on one device. The best weights on the validation split are kept as `model.safetensors`.
+
+    A model may have a method `auxiliary(output) -> dict[str, Tensor]`: losses that are added as they are and logged.
+    """
+
+    def __init__(self, model: nn.Module, task: Task, settings: TrainSettings, run: Path, quiet: bool = False):
+        self.task, self.settings, self.run = task, settings, run
+        self.rank, self.world = _join_processes()
+        self.device = torch.device("cuda", self.rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")  # noqa: E501
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.model = model.to(self.device)
+        self.split = task.split(task.train)
+        self.validation = task.split(task.validation)
+        self.optimizer = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
+        self.average = {name: p.detach().clone() for name, p in model.state_dict().items()} if settings.ema else None
+        self.per_epoch = len(epoch_batches(self.split.sizes, settings, 0))
+        self.total = settings.epochs * self.per_epoch
+        self.record = Record(run / "log.jsonl", active=self.rank == 0)
+        self.quiet = quiet or self.rank > 0
+        self.step, self.spent, self.stopping = 0, 0.0, ""
+        self.best, self.bad, self.scale = -math.inf, 0, 1.0  # best score, evaluations since, plateau factor
+
+    def fit(self) -> dict[str, Any]:
+        """Train to the end (or the budget, or a signal); returns the last validation result and the reason to stop."""
+        resumed = self._resume()
+        forward = DistributedDataParallel(self.model) if self.world > 1 else self.model
+        forward = torch.compile(forward) if self.settings.compile else forward
+        self.record.write("resume" if resumed else "start", step=self.step, updates=self.total)
+        started, last = time.monotonic() - self.spent, {}
+        with _on_signal(self), tqdm(total=self.total, initial=self.step, disable=self.quiet, unit="step") as bar:
+            while self.step < self.total and not self.stopping:
+                epoch, first = divmod(self.step, self.per_epoch)
+                for rows in epoch_batches(self.split.sizes, self.settings, epoch)[first:]:
+                    self._update(forward, rows, bar)
+                    self.spent = time.monotonic() - started
+                    if self.settings.max_minutes and self.spent > 60 * self.settings.max_minutes:
+                        self.stopping = "the minutes are spent"
+                    self._agree_to_stop()
+                    due = self.step % (self.settings.evaluate_every or self.per_epoch) == 0
+                    if due or self.stopping or self.step == self.total:
+                        last = self._evaluate()
+                        self._save()
+                    if self.stopping:
+                        break
+        self.record.write("end", step=self.step, reason=self.stopping or "all updates done", best=self.best)
+        return {**last, "reason": self.stopping or "all updates done"}
+
+    # one update ---------------------------------------------------------------------------------------------------
+
+    def _update(self, forward: nn.Module, rows: Tensor, bar: tqdm) -> None:
+        settings, lr = self.settings, self._rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        total, losses = torch.zeros((), device=self.device), {}
+        mine = rows[self.rank :: self.world]
+        parts = mine.chunk(min(settings.accumulate, max(len(mine), 1)))
+        for at, part in enumerate(parts):
+            batch = self._batch(part, at)
+            share = len(part) * self.world / len(rows)  # DDP averages over processes: back to the mean over the batch
+            hold = forward.no_sync() if self.world > 1 and at + 1 < len(parts) else contextlib.nullcontext()  # type: ignore[operator]
+            with hold:
+                loss, losses = self._loss(forward, batch)
+                self.scaler.scale(loss * share).backward()
+            total += loss.detach() * share
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm or math.inf)
+        if self.world > 1:
+            dist.all_reduce(total)
+            total /= self.world
+        if not bool(torch.isfinite(total + norm)) and not self.scaler.is_enabled():
+            self._not_finite(rows, total, norm)
+        else:
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        self._blend()
+        if self.step % 20 == 0 or self.step == self.total:
+            named = {name: round(float(value), 6) for name, value in losses.items()}
+            self.record.write("update", step=self.step, loss=float(total), norm=float(norm), lr=lr, **named)
+            bar.set_postfix(loss=f"{float(total):.3f}", best=f"{self.best:.4f}", refresh=False)
+        bar.update()
+
+    def _batch(self, rows: Tensor, part: int) -> Batch:
+        torch.manual_seed(stream(self.settings.seed, self.step, self.rank, part).initial_seed())  # dropout
+        generator = stream(self.settings.seed + 1, self.step, self.rank, part)  # augmentation
+        return self.split.batch(rows, generator).to(self.device)
+
+    def _loss(self, forward: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        low = PRECISION[self.settings.precision]
+        with torch.autocast(self.device.type, low, enabled=low is not None):
+            output = forward(*batch.inputs)
+            loss = self.task.loss(output, batch)
+            extra = self.model.auxiliary(output) if hasattr(self.model, "auxiliary") else {}  # type: ignore[operator]
+        return loss + sum(extra.values()), {name: value.detach() for name, value in extra.items()}
+
+    def _rate(self) -> float:
+        settings, warm = self.settings, max(1, round(self.settings.warmup * self.total))
+        if self.step < warm:
+            return settings.lr * (self.step + 1) / warm
+        if settings.schedule == "cosine":
+            done = (self.step - warm) / max(1, self.total - warm)
+            return settings.lr * (settings.final_lr + (1 - settings.final_lr) * (1 + math.cos(math.pi * done)) / 2)
+        return settings.lr * self.scale
+
+    def _blend(self) -> None:
+        if self.average is not None:
+            decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+            for name, value in self.model.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - decay)
+                else:
+                    self.average[name].copy_(value)
+
+    def _not_finite(self, rows: Tensor, loss: Tensor, norm: Tensor) -> None:
+        where = first_bad_module(self.model, self._batch(rows[self.rank :: self.world], 0))
+        self.record.write("not_finite", step=self.step, module=where, rows=rows.tolist(), seed=self.settings.seed)
+        text = (
+            f"expected a finite loss and gradient; got loss {float(loss)}, norm {float(norm)} at step {self.step} in "
+            f"{where}, rows {rows[:8].tolist()}..., seed {self.settings.seed}; try a lower lr or on_nan=skip"
+        )
+        if self.settings.on_nan == "stop":
+            raise Diverged(text)
+        tqdm.write(f"skipped: {text}")
+
+    # evaluation and checkpoints -----------------------------------------------------------------------------------
+
+    def _evaluate(self) -> dict[str, Any]:
+        with _weights(self.model, self.average):
+            result = evaluate(self.model, self.task, self.validation, self.settings.evaluate_rows, self.device)
+            headline = float(next(iter(result.values())))
+            if headline > self.best and self.rank == 0:
+                checkpoint.save_weights(self.run / "model.safetensors", self.model.state_dict())
+        if headline > self.best:
+            self.best, self.bad = headline, 0
+        else:
+            self.bad += 1
+            if self.settings.schedule == "plateau" and self.bad % self.settings.plateau_patience == 0:
+                self.scale /= 2
+        figures = {name: value for name, value in result.items() if name != "by"}
+        self.record.write("evaluate", step=self.step, split=self.validation.name, **figures)
+        if self.settings.patience and self.bad >= self.settings.patience:
+            self.stopping = f"no gain in {self.bad} evaluations"
+        return result
+
+    def _save(self) -> None:
+        if self.rank:
+            return
+        progress = {"best": self.best, "bad": self.bad, "scale": self.scale, "spent": self.spent,
+                    "log": self.record.position}  # fmt: skip
+        weights = {"model": self.model.state_dict(), **({"average": self.average} if self.average else {})}
+        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        checkpoint.save(self.run / "checkpoints", self.step, progress, weights, state)
+
+    def _resume(self) -> bool:
+        found = checkpoint.load_latest(self.run / "checkpoints")
+        if found is None:
+            self.record.rewind(0)
+            return False
+        progress, weights, state = found
+        self.model.load_state_dict(weights["model"])
+        if self.average is not None:
+            self.average = {name: tensor.to(self.device) for name, tensor in weights["average"].items()}
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.best, self.bad = progress["step"], progress["best"], progress["bad"]
+        self.scale, self.spent = progress["scale"], progress["spent"]
+        self.record.rewind(progress["log"])
+        return True
+
+    def _agree_to_stop(self) -> None:
+        """All processes stop after the same update, or none does."""
+        if self.world > 1:
+            flag = torch.tensor(float(bool(self.stopping)), device=self.device)
+            dist.all_reduce(flag)
+            if float(flag) and not self.stopping:
+                self.stopping = "another process was asked to stop"
+
+
+@contextlib.contextmanager
+def _weights(model: nn.Module, average: dict[str, Tensor] | None):
+    """The averaged weights inside, the trained ones outside."""
+    if average is None:
+        yield
+        return
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(average)
+    try:
+        yield
+    finally:
+        model.load_state_dict(kept)
+
+
+@contextlib.contextmanager
+def _on_signal(trainer: Trainer):
+    """SIGTERM and Ctrl-C: finish the update, write a checkpoint, stop."""
+
+    def stop(number, frame) -> None:
+        trainer.stopping = f"signal {signal.Signals(number).name}"
+
+    try:
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _join_processes() -> tuple[int, int]:
+    """Rank and number of processes under torchrun; (0, 1) otherwise."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return (dist.get_rank(), world) if world > 1 else (0, 1)

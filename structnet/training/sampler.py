@@ -1,0 +1,44 @@
+"""Which samples, in which order: a pure function of (seed, epoch)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from structnet.errors import StructureError
+from structnet.training.settings import TrainSettings
+
+
+def stream(*numbers: int) -> torch.Generator:
+    """A generator that depends on all the numbers, e.g. (seed, epoch) or (seed, step, rank)."""
+    state = 0
+    for number in numbers:  # a 63-bit linear congruence: different tuples, different streams
+        state = (state * 6364136223846793005 + number + 1442695040888963407) % 2**63
+    return torch.Generator().manual_seed(state)
+
+
+def epoch_batches(sizes: Tensor, settings: TrainSettings, epoch: int) -> list[Tensor]:
+    """Row numbers of each batch of an epoch. Like sizes together (`settings.bucket`), every row once, the last batch of
+    an epoch may be smaller."""
+    rows = torch.arange(len(sizes)) if not settings.max_size else (sizes <= settings.max_size).nonzero().flatten()
+    if not len(rows):
+        raise StructureError(f"training samples of at most {settings.max_size}", "none", "a larger max_size")
+    generator = stream(settings.seed, epoch)
+    rows = rows[torch.randperm(len(rows), generator=generator)]
+    drawn = rows.split(settings.bucket * settings.batch_size)
+    if settings.bucket > 1:
+        drawn = [part[sizes[part].argsort(stable=True)] for part in drawn]
+    batches = [batch for part in drawn for batch in part.split(settings.batch_size)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def budget_batches(sizes: Tensor, budget: int, most: int) -> list[Tensor]:
+    """Rows for evaluation, smallest first: at most `budget` in total size and `most` rows a batch."""
+    order = sizes.argsort(stable=True)
+    batches, start, used = [], 0, 0
+    for at, size in enumerate(sizes[order].tolist()):
+        if at > start and (used + size > budget or at - start == most):
+            batches.append(order[start:at])
+            start, used = at, 0
+        used += size
+    return [*batches, order[start:]] if len(order) else []
