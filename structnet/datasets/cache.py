@@ -45,7 +45,7 @@ def cached(name: str, build: Callable[[], Arrays], expected: str | None = None) 
 
 def _read(path: Path) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
         if str(arrays.pop("sha256")) == checksum(arrays):
             return arrays

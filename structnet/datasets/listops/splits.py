@@ -43,8 +43,27 @@ SPLITS: dict[str, Source] = {
     "dg_validation": Source(Grammar(**_DG, low=20, high=500, depth_low=7, depth_high=7), 2_000),
     "dg_test": Source(Grammar(**_DG, low=20, high=100, depth_low=8), 2_000),
 }
-# of the default seed, 0; `structnet data listops --verify` compares them
-CHECKSUMS: dict[str, str] = {}
+# of the default seed, 0; whatever is built or read is compared with them
+CHECKSUMS: dict[str, str] = {
+    "train": "c0036574bb47ba7e5e930be6d45b7e354d94fd2bc28fe7f8b3bd43c09991e54b",
+    "validation": "27681e50dc9665729c48dfa9bafadac7fc122fa39f707057c293ecb122e613b9",
+    "near_iid": "91c3435401d572cc1f11a139a132768985dedb080b2625973cdfe9a3f1a18812",
+    "200-300": "9df62f529da8e6aa7828e18600c1cbd228dabb56c6a48c2e9bdc850c8acea33c",
+    "300-400": "8d8a049d60f437d6f82e07840e103ad6de602b568a974e3e8940679f688b1482",
+    "400-500": "796ed6be3d434631f59ea20d1a0ffda05ed61ec8727b940128ae024da6545c68",
+    "500-600": "64e2df12f0632843446332ba72f2a03aff9fbd2e34cb6703ca02d47aab12995f",
+    "600-700": "a1abff5f4202bf801c9cc454020b8db7adc99ecf80cedf213fadd6f11644f691",
+    "700-800": "6ebb3a43abf42ff2a38a0f73224444c1c4eb04500816b5f860fee768e05f123f",
+    "800-900": "9e0da493d69bd7df6a06fc98100715ae6782b0bad785d146c458291878f44b58",
+    "900-1000": "067108109eeef3f1b406e8d0ad5445f1b9223269e5fa9bf4fc3049761099e99e",
+    "iid_args": "b4558cca7225572dfae7fe96510e3d40a224cf548ad6295020cfdb2833b1556b",
+    "10_args": "4f7db7287c76e59ccb74454c5e6aee04b2361009c0a5705733ba97b93eb65703",
+    "15_args": "77948c0d05b0a63dabb6c52c499645fe208d35ee69739f458df225a8c089301c",
+    "lra": "a10653789a24b91b9d3530c23b6f009f73074a1b1d9ca82b4d5dff1ee410005e",
+    "dg_train": "f0a3437bf8b22c6a971ecf6a53ae358bb97106a615a7f95975f64f14863715e5",
+    "dg_validation": "4787cfbc924f0de37f626dec29ffcf5bce986d59a5f98da0d162713db25b54c8",
+    "dg_test": "2226ae4370dfc93ea1093b72b20abb7432b7df251e62dc80a0a840e4581f7e8b",
+}
 
 
 def ndr_splits(low: int = 20, high: int = 100, train_rows: int = 1_000_000) -> dict[str, Source]:
