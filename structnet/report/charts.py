@@ -44,6 +44,9 @@ def line_chart(lines: dict[str, Sequence[Point]], x_label: str) -> str:
     for (name, line), colour in zip(lines.items(), COLOURS):
         path = " ".join(f"{LEFT + x / last * (WIDTH - LEFT - 10):.1f},{_y(y, low, high):.1f}" for x, y in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        if len(line) <= 40:  # few points: show each
+            dots = (f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" fill="{colour}"/>' for p in path.split())
+            parts.extend(dots)
     for at, (name, colour) in enumerate(zip(lines, COLOURS)):
         parts.append(f'<text x="{WIDTH - 14}" y="{TOP + 14 + 16 * at}" text-anchor="end" fill="{colour}">{escape(name)}</text>')
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):

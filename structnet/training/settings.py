@@ -29,6 +29,7 @@ class TrainSettings:
         clip_norm: largest gradient norm, 0 for none.
         ema: decay of the weight average that is evaluated and shipped, 0 for none.
         bucket: this many batches are drawn together, sorted by sample size, cut and shuffled; 1 for none.
+        grow: in this many first epochs sizes are limited, by half, a quarter, ... of the largest, and drawn evenly.
         max_size: leave out larger training samples; 0 for none.
         precision: "float32", or autocast to "bf16" or "fp16".
         seed: of weights, order, dropout and augmentation.
@@ -53,6 +54,7 @@ class TrainSettings:
     clip_norm: float = 1.0
     ema: float = 0.0
     bucket: int = 5
+    grow: int = 0
     max_size: int = 0
     precision: str = "float32"
     seed: int = 0

@@ -1,0 +1,126 @@
+"""The command line as a user meets it: train, evaluate, resume, show, replay, and clear words for mistakes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from structnet.cli import VERBS, main
+from structnet.commands.train import parse
+from structnet.datasets.listops import splits
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["--epochs", "1", "--max_size", "6", "--model_args.width", "8", "--report_rows", "20", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One trained run of the smallest kind, on small splits."""
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("cli")
+    patch.setenv("STRUCTNET_CACHE", str(folder / "cache"))
+    patch.setattr(splits, "UNIQUE", 2000)
+    patch.setattr(splits, "TRAIN_ROWS", 1800)
+    patch.setattr(splits, "DEV_ROWS", 100)
+    patch.setattr(splits, "CHECKSUMS", {})
+    patch.setattr(splits, "SPLITS", {n: splits.Source(s.grammar, min(s.rows, 20), s.part) for n, s in splits.SPLITS.items() if "00" not in n or n == "200-300"})
+    patch.setattr("structnet.tasks.listops.SPLITS", splits.SPLITS)
+    patch.setattr("structnet.tasks.listops.ListOps.splits", ("validation", "near_iid", "200-300"))
+    patch.setattr("structnet.tasks.listops._split", __import__("structnet.tasks.listops", fromlist=["x"])._split.__wrapped__)
+    assert main(["train", "listops", "--model", "gold-tree", "--run", str(folder / "run"), *QUICK]) == 0
+    yield folder / "run"
+    patch.undo()
+
+
+def test_a_run_leaves_weights_log_results_and_a_page_without_network(run):
+    names = {path.name for path in run.iterdir()}
+    assert {"settings.json", "model.safetensors", "log.jsonl", "results.json", "report.html", "checkpoints"} <= names
+    page = (run / "report.html").read_text()
+    assert "<svg" in page and "http://" not in page.replace("http://www.w3.org/2000/svg", "") and "https://" not in page
+    for words in ("200-300", "Accuracy by split", "Settings", "commit", "AMD" if "AMD" in page else "cpu"):
+        assert words in page
+    assert set(json.loads((run / "results.json").read_text())) == {"validation", "near_iid", "200-300"}
+
+
+def test_evaluate_prints_one_json_object(run, capsys):
+    assert main(["evaluate", str(run), "--splits", "validation", "--limit", "10", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["model"] == "gold-tree" and result["splits"]["validation"]["count"] == 10
+    assert {"accuracy", "loss", "by"} <= set(result["splits"]["validation"])
+
+
+def test_evaluate_a_file_with_and_without_round_brackets(run, tmp_path, capsys):
+    rows = tmp_path / "rows.tsv"
+    rows.write_text("9\t[MAX 2 9 ]\n9\t( ( ( [MAX 2 ) 9 ) ] )\n4\t4\n")
+    assert main(["evaluate", str(run), "--data", str(rows), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["splits"][str(rows)]
+    assert result["count"] == 3 and result["by"]["length"]["4"]["count"] == 2
+    assert main(["evaluate", str(run), "--data", str(rows)]) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_show_draws_and_says_the_value(run, tmp_path, capsys):
+    for name in ("tree.html", "tree.svg"):
+        assert main(["show", "[MAX 2 9 [MIN 4 7 ] 0 ]", "--run", str(run), "--out", str(tmp_path / name)]) == 0
+        assert "MAX" in (tmp_path / name).read_text()
+    assert "[MAX 2 9 [MIN 4 7 ] 0 ] = " in capsys.readouterr().out
+
+
+def test_the_saved_settings_replay_the_run(run, tmp_path):
+    again, rows = parse(["--config", str(run / "settings.json"), "--run", str(tmp_path)])
+    saved = json.loads((run / "settings.json").read_text())
+    assert again.system.settings.max_size == 6 and again.system.model_args == saved["model_args"] and rows == 500
+    assert again.system.model_args["width"] == 8 and again.system.model_args["builder"] == "gold"
+
+
+def test_defaults_below_file_below_flags(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("task: listops\nmodel: lstm\nlr: 0.5\nbatch_size: 7\nmodel_args: {width: 16}\n")
+    run, _ = parse(["--config", str(config), "--lr", "0.25"])
+    assert (run.task, run.model) == ("listops", "lstm")
+    assert (run.system.settings.lr, run.system.settings.batch_size) == (0.25, 7)
+    assert run.system.model_args["width"] == 16 and run.system.model_args["kind"] == "lstm"
+
+
+def test_resume_goes_on_and_train_refuses_to_overwrite(run, capsys):
+    assert main(["resume", str(run), "--report_rows", "5"]) == 0
+    assert main(["train", "listops", "--run", str(run), *QUICK]) == 2
+    assert "structnet resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["fly"], "expected a verb out of train, resume"),
+        (["train", "chess"], "a task out of listops"),
+        (["train", "listops", "--model", "gould-tree"], "gold-tree, recurrent"),
+        (["evaluate", "nowhere"], "a run folder, or a shipped checkpoint"),
+        (["show", "[MAX 2 9"], "one complete expression"),
+        (["train", "--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_mistakes_get_one_clear_line_and_exit_code_2(argv, words, capsys):
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("flags", [["--learning_rate", "1"], ["--model_args.widht", "3"], ["--schedule", "cosin"]])
+def test_unknown_flags_are_refused(flags, capsys):
+    with pytest.raises(SystemExit) as stop:
+        if main(["train", "listops", *flags]) == 2:
+            raise SystemExit(2)
+    assert stop.value.code == 2 and flags[1] not in ("",)
+
+
+def test_evaluate_refuses_unknown_splits_and_rounds(run, capsys):
+    assert main(["evaluate", str(run), "--splits", "near-iid"]) == 2
+    assert main(["evaluate", str(run), "--rounds", "3"]) == 2
+    error = capsys.readouterr().err
+    assert "near_iid" in error and "--rounds" in error
+
+
+def test_help_and_info(capsys):
+    assert main([]) == 0 and main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS) and "compiled library" in out
