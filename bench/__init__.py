@@ -1,0 +1,1 @@
+"""Measured ops and their peers: `python -m bench`."""

@@ -1,0 +1,73 @@
+"""`python -m bench [--only AREA]`: run the cases, print ratios, keep JSON lines and plots in bench/results/."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from bench.registry import CASES, Case, Timing, copy_bandwidth, run, tests_pass
+from structnet.training.record import commit, machine
+
+HERE = Path(__file__).parent
+HARNESS = {"__init__", "__main__", "registry", "gpu", "plots"}
+
+
+def main() -> int:
+    for module in sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HARNESS):
+        importlib.import_module(f"bench.{module}")
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", default="", help=f"cases whose name starts so; there are {', '.join(sorted(CASES))}")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--skip-tests", action="store_true", help="for work on the benchmark itself; nothing is kept")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    bandwidth = copy_bandwidth()
+    print("copy bandwidth: " + ", ".join(f"{name} {rate / 1e9:.1f} GB/s" for name, rate in bandwidth.items()))
+    lines = []
+    for name in sorted(name for name in CASES if name.startswith(options.only)):
+        entry = CASES[name]
+        if not options.skip_tests and not tests_pass(entry.tests):
+            print(f"{name}: tests are red, not measured")
+            continue
+        torch.manual_seed(0)
+        case, timings = run(entry)
+        print(table(name, case, timings, bandwidth))
+        lines.append(record(name, case, timings, bandwidth, options.threads))
+    if lines and not options.skip_tests:
+        path = HERE / "results" / f"{date.today()}-cpu.jsonl"
+        with open(path, "a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        print(f"kept in {path.relative_to(HERE.parent)}")
+    return 0
+
+
+def table(name: str, case: Case, timings: dict[str, Timing], bandwidth: dict[str, float]) -> str:
+    ours = next(iter(timings.values())).median
+    rows = [f"\n{name}  ({case.note})" if case.note else f"\n{name}"]
+    for form, timing in timings.items():
+        text = f"  {form:34}{1e3 * timing.median:10.2f} ms  ({1e3 * min(timing.cpu):.2f} - {1e3 * max(timing.cpu):.2f})"
+        text += f"  {timing.median / ours:8.2f}x"
+        if case.items:
+            text += f"  {case.items / timing.median:12,.0f} /s"
+        if case.traffic:
+            text += f"  {100 * case.traffic / timing.median / bandwidth['fresh']:6.1f} % of a fresh copy"
+        rows.append(text)
+    return "\n".join(rows)
+
+
+def record(name: str, case: Case, timings: dict[str, Timing], bandwidth: dict[str, float], threads: int) -> dict:
+    figures = {
+        form: {"median_s": t.median, "min_s": min(t.cpu), "max_s": max(t.cpu), "wall_s": sorted(t.wall)[len(t.wall) // 2]}
+        for form, t in timings.items()
+    }
+    return {"case": name, "note": case.note, "traffic": case.traffic, "items": case.items, "copy": bandwidth,
+            "threads": threads, "seed": 0, "forms": figures, "commit": commit(), "machine": machine()}  # fmt: skip
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

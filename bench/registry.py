@@ -1,0 +1,111 @@
+"""One registry: a case is an op, its peers, and a check that they agree.
+
+All forms of a case run interleaved in one process (A B C A B C ...), so that a drift of the machine meets them all; the
+figure is the median, with the fastest and slowest beside it. Nothing is timed before its tests and its check have
+passed.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+Form = Callable[[], Any]
+
+
+@dataclass
+class Case:
+    """What a setup function returns.
+
+    Attributes:
+        forms: ours first, then the peers; each runs the whole measured step.
+        check: asserts that the forms agree.
+        traffic: compulsory bytes of one call (read + written once), for the ratio to the copy bandwidth.
+        items: units of work of one call (trees, rows), for a rate.
+        note: settings a reader needs.
+    """
+
+    forms: dict[str, Form]
+    check: Callable[[], None]
+    traffic: int = 0
+    items: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    name: str
+    setup: Callable[[], Case]
+    tests: str
+    repeats: int = 7
+
+
+CASES: dict[str, Entry] = {}
+
+
+def measure(name: str, tests: str, repeats: int = 7) -> Callable[[Callable[[], Case]], Callable[[], Case]]:
+    """Register a setup function under `area/name`; `tests` are the pytest targets that must pass before it is timed."""
+
+    def register(setup: Callable[[], Case]) -> Callable[[], Case]:
+        CASES[name] = Entry(name, setup, tests, repeats)
+        return setup
+
+    return register
+
+
+@dataclass
+class Timing:
+    """CPU seconds and wall seconds of each repeat of one form."""
+
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.cpu)
+
+
+def tests_pass(targets: str) -> bool:
+    """Whether the tests of an op are green; a red one forbids the number."""
+    done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", *targets.split()], capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout[-2000:])
+    return done.returncode == 0
+
+
+def run(entry: Entry) -> tuple[Case, dict[str, Timing]]:
+    case = entry.setup()
+    case.check()
+    timings = {name: Timing() for name in case.forms}
+    for form in case.forms.values():
+        form()  # warm-up
+    gc.collect()
+    for _ in range(entry.repeats):
+        for name, form in case.forms.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            form()
+            timings[name].cpu.append(time.process_time() - cpu)
+            timings[name].wall.append(time.perf_counter() - wall)
+    return case, timings
+
+
+def copy_bandwidth(megabytes: int = 256, repeats: int = 9) -> dict[str, float]:
+    """Bytes per second (read + written) of a copy into a given output and into a fresh one, in this very run."""
+    source = torch.ones(megabytes * 2**18)
+    target = torch.empty_like(source)
+    forms = {"given": lambda: target.copy_(source), "fresh": lambda: source.clone()}
+    best: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(repeats):
+        for name, form in forms.items():
+            start = time.process_time()
+            form()
+            best[name].append(time.process_time() - start)
+    return {name: 2 * source.numel() * 4 / statistics.median(times) for name, times in best.items()}

@@ -1,0 +1,120 @@
+"""The integer side of the search: which pairs to compose and score next, which beams survive."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from structnet.native import library
+from structnet.structures import Segments
+
+
+@dataclass(frozen=True)
+class Options:
+    """How beams are chosen.
+
+    Attributes:
+        beam: hypotheses K kept per sample.
+        lazy: a pair is composed when it is merged (its score needs only its children), not when it appears.
+        distinct: of beams that hold the same nodes (other orders of the same merges) keep only the best.
+        record: keep what `replay` needs.
+        within, between: seeds of Gumbel noise on the choice of places inside a beam, and between beams; 0 for none.
+    """
+
+    beam: int = 5
+    lazy: bool = False
+    distinct: bool = False
+    record: bool = True
+    within: int = 0
+    between: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found. Ids: leaf rows 0 .. N - 1, then pairs in order of creation (pair p has id N + p).
+
+    Attributes:
+        beams: beams of each sample (segments of K rows in all).
+        root, score: id of each beam's root, and the log-probability of its merges (float64).
+        merges: merges of each beam, in order (segments of M rows).
+        pair, choice: of each merge, the id merged and the softmax that it was drawn from.
+        choices: members of each softmax (segments), those on the way to a surviving beam.
+        member: their ids.
+        left, right: ids of the children of each pair.
+        pair_score, row, sample: of each pair, its score, the row of its state in the search buffer (-1 for none), and
+            its sample.
+    """
+
+    beams: Segments
+    root: Tensor
+    score: Tensor
+    merges: Segments
+    pair: Tensor
+    choice: Tensor
+    choices: Segments
+    member: Tensor
+    left: Tensor
+    right: Tensor
+    pair_score: Tensor
+    row: Tensor
+    sample: Tensor
+
+
+class NativeBeams:
+    """`beams.cpp` behind three calls: `work`, `step`, `work`, `step`, ..., `result`."""
+
+    def __init__(self, segments: Segments, options: Options):
+        self.lib = library()
+        self.samples = segments.num_segments
+        flags = options.lazy | options.distinct << 1 | options.record << 2
+        new = self.lib.structnet_beams_new
+        new.restype = ctypes.c_void_p
+        seeds = ctypes.c_uint64(options.within), ctypes.c_uint64(options.between)
+        ptr = np.ascontiguousarray(segments.ptr.numpy())
+        self.handle = ctypes.c_void_p(new(_long(self.samples), _at(ptr), _long(options.beam), _long(flags), *seeds))
+
+    def __del__(self):
+        if hasattr(self, "handle"):
+            self.lib.structnet_beams_free(self.handle)
+
+    def work(self) -> tuple[Tensor, Tensor]:
+        """Buffer rows `[2, composed]` of pairs to compose now (results take the next free rows, in order), and
+        `[2, wanted]` of pairs whose score is wanted next (none unless lazy)."""
+        counts = np.empty(2, np.int64)
+        self.lib.structnet_beams_counts(self.handle, _at(counts))
+        compose, wanted = (np.empty((2, count), np.int64) for count in counts)
+        self.lib.structnet_beams_work(self.handle, _at(compose), _at(wanted))
+        return torch.from_numpy(compose), torch.from_numpy(wanted)
+
+    def step(self, scores: Tensor) -> None:
+        """Take the scores of the newest pairs and merge once in every beam that has a pair left."""
+        values = scores.double().contiguous().numpy()
+        self.lib.structnet_beams_step(self.handle, _long(len(values)), _at(values))
+
+    def result(self) -> Found:
+        sizes = np.empty(5, np.int64)
+        self.lib.structnet_beams_sizes(self.handle, _at(sizes))
+        beams, merges, choices, members, pairs = sizes.tolist()
+        count, length = np.empty(self.samples, np.int64), np.empty(beams, np.int64)
+        root, score = np.empty(beams, np.int64), np.empty(beams, np.float64)
+        pair, choice = np.empty((2, merges), np.int64)
+        choice_ptr, member = np.empty(choices + 1, np.int64), np.empty(members, np.int64)
+        left, right, row, sample = np.empty((4, pairs), np.int64)
+        pair_score = np.empty(pairs, np.float64)
+        out = (count, root, score, length, pair, choice, choice_ptr, member, left, right, pair_score, row, sample)
+        self.lib.structnet_beams_result(self.handle, *map(_at, out))
+        count, root, score, length, pair, choice, choice_ptr, member, *rest = map(torch.from_numpy, out)
+        spans = Segments.from_lengths(count), Segments.from_lengths(length), Segments.trusted(choice_ptr)
+        return Found(spans[0], root, score, spans[1], pair, choice, spans[2], member, *rest)
+
+
+def _at(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _long(value: int) -> ctypes.c_int64:
+    return ctypes.c_int64(value)
