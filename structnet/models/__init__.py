@@ -1,4 +1,6 @@
 """Models, one file per paper."""
 
+from structnet.models.beam_tree import BeamTreeClassifier as BeamTreeClassifier
+from structnet.models.beam_tree import BeamTreeEncoder as BeamTreeEncoder
 from structnet.models.sequence_classifier import SequenceClassifier as SequenceClassifier
 from structnet.models.tree_classifier import TreeClassifier as TreeClassifier

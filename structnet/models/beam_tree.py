@@ -1,0 +1,147 @@
+"""BT-Cell: the tree is found by beam search and learned from the answer alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from structnet.cells import GatedRecursiveCell
+from structnet.errors import StructureError
+from structnet.models.shell import ClassifierHead, TokenLeaves
+from structnet.search import Found, Options, logsumexp, replay, search_trees
+from structnet.structures import Segments, Tree
+
+NOISE = ("none", "within", "both")
+
+
+class ParentScorer(nn.Linear):
+    """BT-GRC: the score of a pair is a linear map of the composed parent, `[pairs, D]` -> `[pairs]`."""
+
+    def __init__(self, width: int):
+        super().__init__(width, 1)
+
+    def forward(self, parent: Tensor) -> Tensor:
+        return super().forward(parent).squeeze(-1)
+
+
+class ChildScorer(nn.Sequential):
+    """EBT-GRC: the score of a pair is an MLP of the first `size` features of its children; nothing is composed."""
+
+    def __init__(self, size: int):
+        super().__init__(nn.Linear(2 * size, size), nn.GELU(), nn.Linear(size, 1))
+        self.size = size
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return super().forward(torch.cat([left[:, : self.size], right[:, : self.size]], -1)).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Value `[S, D]`, the beams of each sample (segments), their roots and log-probabilities, what the search found."""
+
+    value: Tensor
+    beams: Segments
+    roots: Tensor
+    scores: Tensor
+    found: Found
+
+
+class BeamTreeEncoder(nn.Module):
+    """Leaves of each sample -> one vector, composed along its K most probable trees.
+
+    Ray Chowdhury and Caragea, "Beam Tree Recursive Cells", ICML 2023, section 4 (BT-GRC: `scorer="parent"`), and
+    "Efficient Beam Tree Recursion", NeurIPS 2023 (EBT-GRC: `scorer="children"`).
+
+        value = sum over beams b of softmax(score)_b * root_b
+
+    Args:
+        width: size D of a state.
+        beam: hypotheses K kept.
+        scorer: "parent" or "children".
+        slice: leading features that the scorer of children reads.
+        noise: Gumbel noise in training on the choice of places ("within"), also between beams ("both"), or "none".
+        distinct: keep one beam of those that differ only in the order of the same merges.
+        dropout: inside the cell.
+
+    Shapes: x `[N, D]`, segments with S members, none empty -> `Encoded`. Cost: see `search_trees` and `replay`.
+
+    Differs from the paper in: impossible places are masked before the softmax, no 1e-20 inside the logarithm, no
+    surplus beams where a sample has fewer than K trees; dropout is drawn once per pair, and not in the search.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        beam: int = 5,
+        scorer: str = "parent",
+        slice: int = 64,
+        noise: str = "none",
+        distinct: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if scorer not in ("parent", "children"):
+            raise StructureError('scorer "parent" or "children"', repr(scorer), 'scorer="parent"')
+        if noise not in NOISE:
+            raise StructureError(f"noise out of {', '.join(NOISE)}", repr(noise), 'noise="none"')
+        self.beam, self.lazy, self.noise, self.distinct = beam, scorer == "children", noise, distinct
+        self.cell = GatedRecursiveCell(width, dropout=dropout)
+        self.scorer = ChildScorer(min(slice, width)) if self.lazy else ParentScorer(width)
+
+    def forward(self, x: Tensor, segments: Segments, record: bool = False) -> Encoded:
+        """`record` keeps the softmaxes of the search also where no gradient is wanted, to look at them."""
+        gradient = torch.is_grad_enabled()
+        within, between = self._seeds()
+        options = Options(self.beam, self.lazy, self.distinct, gradient or record, within, between)
+        found, states = self._search(x, segments, options)
+        if gradient:
+            roots, scores = replay(self.cell, self.scorer, x, found, self.lazy)
+        else:
+            row = torch.cat([torch.arange(len(x), device=x.device), found.row])
+            roots, scores = states[row[found.root]], found.score.to(x.dtype)
+        index = found.beams.index
+        weight = (scores - logsumexp(scores, found.beams)[index]).exp()
+        value = x.new_zeros(len(segments), x.shape[1]).index_add(0, index, weight[:, None] * roots)
+        return Encoded(value, found.beams, roots, scores, found)
+
+    def _search(self, x: Tensor, segments: Segments, options: Options):
+        dropout, self.cell.dropout = self.cell.dropout, 0.0
+        try:
+            return search_trees(self.cell, self.scorer, x, segments, options)
+        finally:
+            self.cell.dropout = dropout
+
+    def _seeds(self) -> tuple[int, int]:
+        if not self.training or self.noise == "none":
+            return 0, 0
+        within, between = torch.randint(1, 2**62, (2,)).tolist()
+        return within, between if self.noise == "both" else 0
+
+
+class BeamTreeClassifier(nn.Module):
+    """Tokens -> leaves -> `BeamTreeEncoder` -> classes; leaves and head as in `TreeClassifier`.
+
+    Shapes: tokens `[N]`, segments with S members -> logits `[S, classes]`. A tree is accepted and not looked at.
+    """
+
+    def __init__(
+        self,
+        num_tokens: int = 15,
+        num_classes: int = 10,
+        width: int = 128,
+        beam: int = 5,
+        scorer: str = "parent",
+        slice: int = 64,
+        noise: str = "none",
+        distinct: bool = False,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.leaves = TokenLeaves(num_tokens, width, dropout)
+        self.encoder = BeamTreeEncoder(width, beam, scorer, slice, noise, distinct, dropout)
+        self.head = ClassifierHead(width, num_classes, dropout)
+
+    def forward(self, tokens: Tensor, segments: Segments, tree: Tree | None = None) -> Tensor:
+        return self.head(self.encoder(self.leaves(tokens), segments).value)

@@ -1,0 +1,7 @@
+"""Latent trees: beam search over merges, then the same again with gradients."""
+
+from structnet.search.beams import Found as Found
+from structnet.search.beams import Options as Options
+from structnet.search.driver import search_trees as search_trees
+from structnet.search.replay import logsumexp as logsumexp
+from structnet.search.replay import replay as replay
