@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from structnet.cells import GatedRecursiveCell
 from structnet.errors import StructureError
 from structnet.models.shell import ClassifierHead, TokenLeaves
-from structnet.search import Found, Options, logsumexp, replay, search_trees
+from structnet.search import Found, Options, beam_trees, logsumexp, replay, search_trees
 from structnet.structures import Segments, Tree
 
 NOISE = ("none", "within", "both")
@@ -46,6 +46,10 @@ class Encoded:
     roots: Tensor
     scores: Tensor
     found: Found
+
+    def trees(self, segments: Segments) -> Tree:
+        """The tree of each beam over the rows of `segments`; needs gradients or `record`."""
+        return beam_trees(self.found, segments)
 
 
 class BeamTreeEncoder(nn.Module):

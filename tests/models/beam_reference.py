@@ -1,0 +1,62 @@
+"""The published beam search, word by word, one sample at a time: lists, loops, gradients through everything.
+
+Ray Chowdhury and Caragea, "Beam Tree Recursive Cells", 2023, and "Efficient Beam Tree Recursion", 2023. No dropout. Gumbel
+noise is an argument: `noise(step, beam, place)` for the choice inside a beam and for the choice between beams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Beam:
+    nodes: list[Tensor]
+    score: Tensor
+    trees: list  # nested tuples of leaf numbers, one per node
+
+
+def no_noise(step: int, beam: int, place: int) -> float:
+    return 0.0
+
+
+def beam_tree(cell, scorer, leaves: Tensor, beam: int, children: bool, within=no_noise, between=no_noise) -> list[Beam]:
+    """All surviving beams of one sample `[n, D]`, best first."""
+    beams = [Beam(list(leaves), leaves.new_zeros(()), list(range(len(leaves))))]
+    for step in range(len(leaves) - 1):
+        candidates = []  # (score, key, beam, place, composed parent)
+        for b, one in enumerate(beams):
+            parents, scores = score_places(cell, scorer, one.nodes, children)
+            log_p = scores.log_softmax(0)
+            noisy = [scores[j].item() + within(step, b, j) for j in range(len(scores))]
+            best = sorted(range(len(scores)), key=lambda j: -noisy[j])[:beam]  # ties: the first place
+            for j in best:
+                total = one.score + log_p[j]
+                candidates.append((total, total.item() + between(step, b, j), b, j, parents[j]))
+        candidates.sort(key=lambda c: -c[1])  # ties: the first candidate
+        beams = [merge(beams[b], place, parent, total) for total, _, b, place, parent in candidates[:beam]]
+    return beams
+
+
+def score_places(cell, scorer, nodes: list[Tensor], children: bool) -> tuple[list[Tensor], Tensor]:
+    """The parent and the score of every two neighbours."""
+    pairs = list(zip(nodes, nodes[1:]))
+    parents = [cell(left[None], right[None])[0] for left, right in pairs]
+    if children:
+        return parents, torch.stack([scorer(left[None], right[None])[0] for left, right in pairs])
+    return parents, torch.stack([scorer(parent[None])[0] for parent in parents])
+
+
+def merge(beam: Beam, place: int, parent: Tensor, score: Tensor) -> Beam:
+    nodes = [*beam.nodes[:place], parent, *beam.nodes[place + 2 :]]
+    trees = [*beam.trees[:place], (beam.trees[place], beam.trees[place + 1]), *beam.trees[place + 2 :]]
+    return Beam(nodes, score, trees)
+
+
+def value(beams: list[Beam]) -> Tensor:
+    """sum over beams of softmax(score) * root."""
+    weights = torch.stack([b.score for b in beams]).softmax(0)
+    return sum(w * b.nodes[0] for w, b in zip(weights, beams))
