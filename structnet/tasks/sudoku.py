@@ -1,0 +1,113 @@
+"""Sudoku as a task: a puzzle in, every cell of the one solution out."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from structnet.datasets.sudoku import read_boards, reveal
+from structnet.errors import StructureError
+from structnet.structures.constraints import board_of, sudoku_constraints
+from structnet.tasks.task import Batch, mean_scores
+
+HELD_OUT = 1_000  # rows of each file that are never trained on
+
+
+class SudokuSplit:
+    """Boards of one size. In training, `reveals` random cells at most are given away."""
+
+    def __init__(self, name: str, puzzles: Tensor, solutions: Tensor, reveals: int = 0):
+        self.name, self.puzzles, self.solutions, self.reveals = name, puzzles, solutions, reveals
+        self.givens = (puzzles > 0).sum(1)
+        self.sizes = torch.full((len(puzzles),), puzzles.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.puzzles)
+
+    def batch(self, rows: Tensor, generator: torch.Generator | None = None) -> Batch:
+        puzzles, solutions = self.puzzles[rows], self.solutions[rows]
+        if generator is not None and self.reveals:
+            puzzles = reveal(puzzles, solutions, self.reveals, generator)
+        return Batch((puzzles.long(),), solutions.long(), len(rows), {"givens": self.givens[rows]})
+
+
+class Sudoku:
+    """Solve Sudokus; marked by whole boards.
+
+    Args:
+        files: `puzzle,solution` files with commas between. Of each file, a fixed 1,000 rows are held out; the rest
+            train. The first file's held-out rows are the validation split; every file's are a split named after it.
+        reveals: most cells given away in a training puzzle.
+    """
+
+    name = "sudoku"
+    train, validation = "train", "validation"
+    chance = 0.0
+
+    def __init__(self, files: str = "", reveals: int = 17):
+        self.files = tuple(Path(name) for name in files.split(",") if name)
+        self.reveals = reveals
+        self.splits = tuple(path.stem for path in self.files)
+        self.in_range = frozenset(self.splits)
+
+    def split(self, name: str) -> SudokuSplit:
+        if not self.files:
+            raise StructureError("files to train or validate on", "none", "--task_args.files puzzles.csv, or --data")
+        parts = [_parts(path) for path in self.files]
+        if name == "train":
+            puzzles, solutions = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+            return SudokuSplit(name, puzzles, solutions, self.reveals)
+        named = {"validation": parts[0], **dict(zip(self.splits, parts))}
+        if name not in named:
+            raise StructureError(f"a split out of train, {', '.join(named)}", repr(name), "one of these")
+        return SudokuSplit(name, *named[name][2:])
+
+    def from_file(self, path: str | Path) -> SudokuSplit:
+        return SudokuSplit(str(path), *read_boards(path))
+
+    def loss(self, output: Any, batch: Batch) -> Tensor:
+        """Cross-entropy over the digits of every cell, the mean over all kept rounds."""
+        logits = output.logits
+        target = (batch.target - 1).expand(len(logits), -1, -1)
+        return F.cross_entropy(logits.flatten(0, 2), target.flatten())
+
+    def score(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        """`accuracy`: the whole board right; `cells`: share of cells; `valid`: no unit breaks the rules. Without a known
+        solution a board is right if it is valid and keeps the givens."""
+        answer = output.logits[-1].argmax(-1) + 1
+        puzzle, known = batch.inputs[0], batch.target.any(1)
+        valid = is_valid(answer) & ((puzzle == 0) | (puzzle == answer)).all(1)
+        right = torch.where(known, (answer == batch.target).all(1), valid)
+        cells = torch.where(known, (answer == batch.target).float().mean(1), valid.float())
+        return {"accuracy": right.float(), "cells": cells, "valid": valid.float()}
+
+    summary = staticmethod(mean_scores)
+
+
+def is_valid(boards: Tensor) -> Tensor:
+    """Whether each full board `[boards, n * n]` has every digit once in each row, column and box, bool `[boards]`."""
+    board = board_of(boards.shape[1])
+    held = torch.zeros(len(boards), board.size**3, device=boards.device)
+    candidate = torch.arange(boards.shape[1], device=boards.device) * board.size + boards - 1
+    held.scatter_(1, candidate, 1.0)
+    good = torch.ones(len(boards), dtype=torch.bool, device=boards.device)
+    for _, index, count in sudoku_constraints(board).units:
+        total = held.new_zeros(len(boards), count).index_add(1, index.to(boards.device), held)
+        good &= (total == 1).all(1)
+    return good
+
+
+@cache
+def _parts(path: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Training puzzles and solutions, held-out puzzles and solutions of a file; the cut is a function of the file."""
+    puzzles, solutions = read_boards(path)
+    if not bool(solutions.any(1).all()):
+        raise StructureError("puzzle,solution in every row", f"rows without solution in {path}", "a file with both")
+    order = torch.randperm(len(puzzles), generator=torch.Generator().manual_seed(0))
+    held, train = order[:HELD_OUT], order[HELD_OUT:]
+    return puzzles[train], solutions[train], puzzles[held], solutions[held]
