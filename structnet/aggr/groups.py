@@ -1,0 +1,70 @@
+"""Which row belongs to which set: sorted once per graph and kept as long as the index lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from structnet.errors import StructureError
+from structnet.structures import Segments
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Rows of sets in any order: `x[order]` (x itself if `order` is None) is grouped by `segments`, given order kept."""
+
+    segments: Segments
+    order: Tensor | None = None
+
+    def sorted(self, x: Tensor) -> Tensor:
+        return x if self.order is None else x.index_select(0, self.order)
+
+    def unsorted(self, x: Tensor) -> Tensor:
+        if self.order is None:
+            return x
+        back = torch.empty_like(x)
+        back[self.order] = x
+        return back
+
+
+# owner of the index's memory -> (version, {view and size: groups}); `edge_index[1]` is a new view in every layer
+_KEPT: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+
+
+def group(index: Tensor | None, ptr: Tensor | None, size: int) -> Groups:
+    """The sets that `index` `[N]` (any order) or `ptr` `[size + 1]` describe; built once for an unchanged tensor.
+
+    Raises:
+        StructureError: an entry outside 0 .. size - 1, or a pointer that is none.
+    """
+    if ptr is not None:
+        return _kept(ptr, size, lambda: Groups(Segments(ptr)))
+    assert index is not None
+    return _kept(index, size, lambda: _from_index(index, size))
+
+
+def _from_index(index: Tensor, size: int) -> Groups:
+    if index.numel() and (int(index.min()) < 0 or int(index.max()) >= size):
+        got = int(index.min()) if int(index.min()) < 0 else int(index.max())
+        raise StructureError(f"index between 0 and dim_size - 1 = {size - 1}", str(got), f"dim_size={got + 1} or more")
+    segments = Segments.from_lengths(torch.bincount(index, minlength=size))
+    in_order = index.numel() < 2 or bool((index[1:] >= index[:-1]).all())
+    return Groups(segments, None if in_order else index.argsort(stable=True))
+
+
+def _kept(tensor: Tensor, size: int, build: Callable[[], Groups]) -> Groups:
+    if tensor.is_inference():  # has no version to compare
+        return build()
+    owner = tensor if tensor._base is None else tensor._base
+    key = (tensor.storage_offset(), tensor.stride(), tensor.shape, size)
+    version, known = _KEPT.get(owner, (None, {}))
+    if version != tensor._version:
+        known = {}
+    if key not in known:
+        known[key] = build()
+        _KEPT[owner] = (tensor._version, known)
+    return known[key]
