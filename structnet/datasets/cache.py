@@ -27,32 +27,34 @@ def checksum(arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def cached(name: str, build: Callable[[], Arrays], expected: str | None = None) -> Arrays:
-    """The arrays kept under `name` (e.g. "listops/near_iid-0"), built once.
+def cached(name: str, build: Callable[[], Arrays], expected: str | None = None, rebuild: bool = False) -> Arrays:
+    """The arrays kept under `name` (e.g. "listops/near_iid-0"), built once, or anew with `rebuild`.
 
-    The file carries its own checksum, so a truncated or altered one is noticed, named on stderr and rebuilt.
-    `expected` is the checksum that the library knows for the default seed: a build that differs raises RuntimeError.
+    The file carries its own checksum, so a truncated or altered one is noticed, named on stderr and built again.
+    `expected` is the checksum that the library knows for the default seed: a kept file of another release is built
+    again, and a build that differs raises RuntimeError (and is not kept).
     """
     path = cache_folder() / f"{name}-v{FORMAT}.npz"
-    arrays = _read(path) if path.exists() else None
+    arrays = _read(path, expected) if path.exists() and not rebuild else None
     if arrays is None:
         arrays = build()
+        if expected is not None and checksum(arrays) != expected:
+            raise RuntimeError(f"{name}: expected sha256 {expected}; got {checksum(arrays)}; try another numpy version")
         _write(path, arrays)
-    if expected is not None and checksum(arrays) != expected:
-        raise RuntimeError(f"{name}: expected sha256 {expected}; got {checksum(arrays)}; try to report your numpy version")
     return arrays
 
 
-def _read(path: Path) -> Arrays | None:
+def _read(path: Path, expected: str | None) -> Arrays | None:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
-        if str(arrays.pop("sha256")) == checksum(arrays):
+        kept, found = str(arrays.pop("sha256")), checksum(arrays)
+        if kept == found and expected in (None, found):
             return arrays
-        reason = "checksum does not match"
+        reason = "damaged: checksum does not match" if kept != found else "of another release"
     except Exception as error:  # zip, zlib, header: whatever a damaged file raises
-        reason = str(error)
-    print(f"structnet: cached file {path} is damaged ({reason}); building it again", file=sys.stderr)
+        reason = f"damaged: {error}"
+    print(f"structnet: cached file {path} is {reason}; building it again", file=sys.stderr)
     return None
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from structnet.datasets.listops import SPLITS, read_file, rows_of
-from structnet.datasets.listops.gold import binary_tree, brackets, row_keys, values
+from structnet.datasets.listops.gold import argument_children, argument_edges, binary_tree, brackets, row_keys, values
+from structnet.datasets.listops.sampler import CLOSE
 from structnet.errors import StructureError
 from structnet.structures import Segments, Tree
 from structnet.structures.topology import ranges
@@ -21,20 +22,28 @@ from structnet.tasks.task import Batch, mean_scores
 class ListOpsSplit:
     """Rows of one split as flat arrays; a batch is a few gathers. Gold trees are built once for the whole split.
 
-    A batch holds `(tokens [N], Segments, gold Tree)`: left-branching inside each list, all tokens as leaves.
+    A batch holds `(tokens [N], Segments, gold Tree)`: left-branching inside each list, all tokens as leaves. With
+    `nary` the closing brackets are left out and every other token is a node of the tree: operators over arguments.
     """
 
-    def __init__(self, name: str, tokens: np.ndarray, ptr: np.ndarray, labels: np.ndarray | None = None):
+    def __init__(
+        self, name: str, tokens: np.ndarray, ptr: np.ndarray, labels: np.ndarray | None = None, nary: bool = False
+    ):
         shape = brackets(tokens)
-        self.name, self.tokens, self.ptr = name, tokens, ptr
+        self.name, self.tokens, self.ptr, self.nary = name, tokens, ptr, nary
         self.node_values = values(tokens, shape)
         self.answers = self.node_values[ptr[:-1]]
         self.wrong_labels = 0 if labels is None else int((labels != self.answers).sum())
         if labels is not None:  # a file is marked by its own labels
             self.answers = labels
-        self.children = binary_tree(tokens, ptr, shape)
         self.keys = {name: torch.from_numpy(key) for name, key in row_keys(tokens, ptr, shape).items()}
         self.sizes = self.keys["length"]
+        if nary:
+            self.tokens, self.ptr, parent = argument_edges(tokens, ptr, shape)
+            self.node_values = self.node_values[tokens != CLOSE]
+            self.children, self.arity = argument_children(parent, self.ptr)
+        else:
+            self.children = binary_tree(tokens, ptr, shape)
 
     def __len__(self) -> int:
         return len(self.ptr) - 1
@@ -50,16 +59,26 @@ class ListOpsSplit:
 
     def _trees(self, at: np.ndarray, start: np.ndarray, stop: np.ndarray) -> Tree:
         lengths = stop - start
-        first = np.concatenate([[0], np.cumsum(2 * lengths - 1)])
-        inner = ranges(start - at, stop - at - 1)  # row r has lost r nodes to the rows before it
+        first = np.concatenate([[0], np.cumsum(lengths if self.nary else 2 * lengths - 1)])
+        inner = ranges(start - at, stop - at - 1)  # a row of n tokens has n - 1 entries: r fewer before row r
         child_index = self.children[inner] + np.repeat(first[:-1], lengths - 1)[:, None]
-        arity = np.repeat(np.tile([0, 2], len(at)), np.stack([lengths, lengths - 1], 1).reshape(-1))
+        if self.nary:
+            arity = self.arity[ranges(start, stop)]
+        else:
+            arity = np.repeat(np.tile([0, 2], len(at)), np.stack([lengths, lengths - 1], 1).reshape(-1))
         child_ptr = np.concatenate([[0], np.cumsum(arity)])
-        return Tree.trusted(*(torch.from_numpy(a.reshape(-1).astype(np.int64)) for a in (child_ptr, child_index, first)))
+        return Tree.trusted(
+            *(torch.from_numpy(a.reshape(-1).astype(np.int64)) for a in (child_ptr, child_index, first))
+        )
 
 
 class ListOps:
-    """ListOps, trained on at most 100 tokens and 5 arguments (Havrylov et al. 2019; Ray Chowdhury and Caragea 2023)."""
+    """ListOps, trained on at most 100 tokens and 5 arguments (Havrylov et al. 2019; Ray Chowdhury and Caragea 2023).
+
+    Args:
+        seed: another draw of every split.
+        nary: gold trees of operators over their arguments, instead of binary ones over all tokens.
+    """
 
     name = "listops"
     train, validation = "train", "validation"
@@ -68,14 +87,14 @@ class ListOps:
     in_range = frozenset({"validation", "near_iid"})
     chance = 0.1
 
-    def __init__(self, seed: int = 0):
-        self.seed = seed
+    def __init__(self, seed: int = 0, nary: bool = False):
+        self.seed, self.nary = seed, nary
 
     def split(self, name: str) -> ListOpsSplit:
-        return _split(name, self.seed)
+        return _split(name, self.seed, self.nary)
 
     def from_file(self, path: str | Path) -> ListOpsSplit:
-        return ListOpsSplit(str(path), *read_file(path))
+        return ListOpsSplit(str(path), *read_file(path), nary=self.nary)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(logits_of(output), batch.target)
@@ -97,7 +116,7 @@ def logits_of(output) -> Tensor:
 
 
 @cache
-def _split(name: str, seed: int) -> ListOpsSplit:
+def _split(name: str, seed: int, nary: bool) -> ListOpsSplit:
     if name not in SPLITS:
         raise StructureError(f"one of {', '.join(SPLITS)}", repr(name), 'split("near_iid")')
-    return ListOpsSplit(name, **rows_of(name, seed))
+    return ListOpsSplit(name, **rows_of(name, seed), nary=nary)

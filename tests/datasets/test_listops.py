@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from structnet import native
+from structnet import cli, native
 from structnet.datasets.cache import cached, checksum
 from structnet.datasets.listops import Grammar, decode, draw_unique, encode, read_file, rows_of, sampler, splits
 from structnet.datasets.listops.gold import argument_edges, binary_tree, brackets, row_keys, values
@@ -61,7 +63,13 @@ def test_values_against_an_independent_evaluator(drawn):
 
 
 def test_median_is_the_floor_of_the_middle():
-    for text, value in (("[MED 1 4 ]", 2), ("[MED 9 1 4 ]", 4), ("[SM 9 9 5 ]", 3), ("[MIN 3 [MAX 1 2 ] ]", 2), ("7", 7)):
+    for text, value in (
+        ("[MED 1 4 ]", 2),
+        ("[MED 9 1 4 ]", 4),
+        ("[SM 9 9 5 ]", 3),
+        ("[MIN 3 [MAX 1 2 ] ]", 2),
+        ("7", 7),
+    ):
         tokens = encode(text)
         assert values(tokens, brackets(tokens))[0] == value
 
@@ -182,6 +190,53 @@ def test_a_damaged_cache_is_named_and_rebuilt(monkeypatch, tmp_path, capsys):
         cached("x", build, expected="0" * 64)
 
 
+def test_a_cache_of_another_release_is_rebuilt_and_a_wrong_build_is_not_kept(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("STRUCTNET_CACHE", str(tmp_path))
+    old, new = {"a": np.arange(3)}, {"a": np.arange(4)}
+    cached("x", lambda: old)
+    assert len(cached("x", lambda: new, expected=checksum(new))["a"]) == 4
+    assert "of another release" in capsys.readouterr().err
+    assert len(cached("x", lambda: old)["a"]) == 4  # kept
+    assert len(cached("x", lambda: old, rebuild=True)["a"]) == 3
+    with pytest.raises(RuntimeError, match="expected sha256"):
+        cached("y", lambda: old, expected=checksum(new))
+    assert not list(tmp_path.glob("y-*"))
+
+
+def test_the_command_lists_rows_and_checks_sums(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("STRUCTNET_CACHE", str(tmp_path))
+    for flags in ([], ["--rebuild"]):
+        assert cli.main(["data", "listops", "--splits", "iid_args,dg2_test", *flags]) == 0
+        lines = capsys.readouterr().out.splitlines()[1:]
+        assert [line.split()[:2] for line in lines] == [["iid_args", "2000"], ["dg2_test", "2000"]]
+        assert all(splits.CHECKSUMS[line.split()[0]] in line and line.endswith("known") for line in lines)
+    assert cli.main(["data", "listopps"]) == 2
+    assert "out of listops" in capsys.readouterr().err
+
+
+def test_the_sample_beside_the_card_is_the_split():
+    tokens, ptr, labels = read_file(Path(__file__).parents[2] / "datasets" / "listops" / "sample.tsv")
+    split = rows_of("near_iid")
+    assert np.array_equal(tokens, split["tokens"][: ptr[-1]]) and np.array_equal(ptr, split["ptr"][: len(ptr)])
+    assert np.array_equal(labels, values(tokens, brackets(tokens))[ptr[:-1]])
+
+
+def test_a_grammar_with_too_few_expressions_is_given_up(monkeypatch):
+    monkeypatch.setattr(sampler, "PATIENCE", 1 << 12)
+    with pytest.raises(StructureError, match="11 different expressions; got 10, and no new one"):
+        draw_unique(Grammar(max_depth=1), 11, seed=0)
+
+
+def test_every_published_split_of_the_depth_comparison_is_disjoint_in_depth():
+    for name in ("dg1", "dg2"):
+        for part, allowed in (("train", {1, 2, 3, 4, 5}), ("validation", {6}), ("test", {7, 8})):
+            grammar = splits.SPLITS[f"{name}_{part}"].grammar
+            tokens, ptr = draw_unique(grammar, 500, seed=2)
+            keys = row_keys(tokens, ptr, brackets(tokens))
+            assert set(keys["depth"]) <= allowed and keys["depth"].max() == max(allowed)
+            assert set(keys["length"]) <= ({50} if name == "dg1" else set(range(20, 101)))
+
+
 def test_checksum_sees_names_types_and_bytes():
     base = {"a": np.arange(3)}
     assert checksum(base) == checksum({"a": np.arange(3)})
@@ -189,7 +244,7 @@ def test_checksum_sees_names_types_and_bytes():
         assert checksum(base) != checksum(other)
 
 
-@pytest.mark.parametrize("name", ["validation", "near_iid", "200-300", "10_args"])
+@pytest.mark.parametrize("name", ["validation", "near_iid", "200-300", "10_args", "dg_test", "dg2_test"])
 def test_default_splits_are_the_recorded_bits(name):
     assert name in splits.CHECKSUMS
     rows_of(name)  # raises if the bits differ

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from structnet.datasets.listops import encode, splits
+from structnet.datasets.listops import decode, encode, splits
 from structnet.datasets.listops.graphs import ListOpsGraphs
 from structnet.errors import StructureError
 from structnet.structures import Tree
@@ -44,11 +44,33 @@ def test_the_gold_tree_of_a_row_in_a_batch():
     expressions = ["[MAX 2 [SM 1 1 4 ] 0 ]", "5", "[MED 1 2 ]"]
     tokens = [encode(text) for text in expressions]
     split = ListOpsSplit("x", np.concatenate(tokens), np.cumsum([0] + [len(t) for t in tokens]))
-    for tree, text in zip(split.batch(torch.tensor([1, 0, 2])).inputs[2].unbatch(), ("5", expressions[0], expressions[2])):
+    for tree, text in zip(
+        split.batch(torch.tensor([1, 0, 2])).inputs[2].unbatch(), ("5", expressions[0], expressions[2])
+    ):
         nodes = list(range(len(encode(text))))
         for left, right in tree.child_index.view(-1, 2).tolist():
             nodes.append((nodes[left], nodes[right]))
         assert nodes[-1] == binary(parse(text.split()), iter(range(len(nodes))))
+
+
+def test_nary_trees_have_operators_over_their_arguments(small):
+    task = ListOps(seed=11, nary=True)
+    split, rows = task.split("near_iid"), torch.tensor([5, 0, 60, 33])
+    batch, plain = split.batch(rows), small.split("near_iid").batch(rows)
+    tokens, segments, tree = batch.inputs
+    Tree(tree.child_ptr, tree.child_index, tree.ptr)  # the checks
+    assert tree.num_nodes == len(tokens) == segments.num_rows and torch.equal(tree.ptr, segments.ptr)
+    assert tokens.max() < 14 and batch.target.tolist() == plain.target.tolist()
+    assert torch.equal(split.sizes, small.split("near_iid").sizes)
+    names, ptr, index = ("MIN", "MAX", "MED", "SM"), tree.child_ptr.tolist(), tree.child_index.tolist()
+
+    def nested(node):
+        token, children = int(tokens[node]), index[ptr[node] : ptr[node + 1]]
+        return token if token < 10 else [names[token - 10], *map(nested, children)]
+
+    rebuilt = [nested(root) for root in tree.root_per_tree.tolist()]
+    expected = [parse(decode(part.numpy()).split()) for part in plain.inputs[0].split(plain.inputs[1].lengths.tolist())]
+    assert rebuilt == expected
 
 
 def test_files_are_marked_by_their_own_labels(tmp_path):

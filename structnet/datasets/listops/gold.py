@@ -44,8 +44,10 @@ def brackets(tokens: Array) -> Brackets:
 
 
 def values(tokens: Array, shape: Brackets) -> Array:
-    """Value of each digit and of each list (at its opening bracket); -1 at closing brackets. Lists from the deepest out,
-    each reduced to a histogram of its ten possible arguments."""
+    """Value of each digit and of each list (at its opening bracket); -1 at closing brackets.
+
+    Lists from the deepest out, each reduced to a histogram of its ten possible arguments.
+    """
     value = np.where(tokens < DIGITS, tokens.astype(np.int64), -1)
     opens = np.flatnonzero((tokens >= DIGITS) & (tokens < CLOSE))
     argument = np.flatnonzero((tokens != CLOSE) & (shape.around >= 0))
@@ -114,6 +116,17 @@ def argument_edges(tokens: Array, ptr: Array, shape: Brackets) -> tuple[Array, A
     parent = np.where(shape.around[node] >= 0, number[shape.around[node]], np.arange(len(node)))
     offset = np.repeat(node_ptr[:-1], np.diff(node_ptr))
     return tokens[node], node_ptr, parent - offset
+
+
+def argument_children(parent: Array, node_ptr: Array) -> tuple[Array, Array]:
+    """Those arguments as lists of children: local node numbers in order, int32 `[nodes - rows, 1]`, row after row, and
+    how many each node has, `[nodes]`."""
+    offset = np.repeat(node_ptr[:-1], np.diff(node_ptr))
+    local = np.arange(len(parent)) - offset
+    child = np.flatnonzero(parent != local)
+    above = (parent + offset)[child]
+    children = local[child[np.argsort(above, kind="stable")]].astype(np.int32)
+    return children[:, None], np.bincount(above, minlength=len(parent))
 
 
 def row_keys(tokens: Array, ptr: Array, shape: Brackets) -> dict[str, Array]:

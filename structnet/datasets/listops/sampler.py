@@ -18,6 +18,7 @@ from structnet.native import library
 
 DIGITS, OPERATORS, CLOSE = 10, ("MIN", "MAX", "MED", "SM"), 14
 VOCABULARY = (*map(str, range(10)), *(f"[{name}" for name in OPERATORS), "]")
+PATIENCE = 1 << 28  # draws without a new row after which a grammar is taken to have no more (seconds, compiled)
 _GOLDEN, _STEP = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1B54A32D192ED03)
 
 
@@ -36,17 +37,21 @@ class Grammar:
     max_args: int = 5
     max_depth: int = 20
     low: int = 1
-    high: int = 1 << 20
+    high: int = 1 << 16
     depth_low: int = 0
     depth_high: int = 64
 
 
 def draw_unique(grammar: Grammar, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` different expressions in the order of drawing: tokens uint8 `[total]`, ptr int64 `[count + 1]`."""
+    """The first `count` different expressions in the order of drawing: tokens uint8 `[total]`, ptr int64 `[count + 1]`.
+
+    Raises StructureError for a grammar that cannot be drawn from, or that has too few different expressions.
+    """
     seen: set[bytes] = set()
     rows: list[bytes] = []
-    first = 0
+    first = newest = 0
     while len(rows) < count:
+        known = len(rows)
         tokens, lengths, first = draw_range(grammar, seed, first, 1 << 24, 4 * (count - len(rows)) + 64)
         text, at = tokens.tobytes(), 0
         for length in lengths.tolist():
@@ -57,20 +62,22 @@ def draw_unique(grammar: Grammar, count: int, seed: int) -> tuple[np.ndarray, np
                 rows.append(row)
                 if len(rows) == count:
                     break
+        newest = first if len(rows) > known else newest
+        if first - newest > PATIENCE:
+            got = f"{known}, and no new one in {first - newest} draws of {grammar}"
+            raise StructureError(f"{count} different expressions", got, "fewer rows or a wider grammar")
     ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return np.frombuffer(b"".join(rows), np.uint8), ptr
 
 
-def draw_range(
-    grammar: Grammar, seed: int, first: int, count: int, rows: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Kept expressions of the draws `first .. first + count - 1`, at most `rows` of them: tokens, lengths, next draw."""
-    if not (0 <= grammar.p_op < 1 and 2 <= grammar.max_args and 1 <= grammar.max_depth <= 64):
+def draw_range(grammar: Grammar, seed: int, first: int, count: int, rows: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Kept expressions from draw `first` on, at most `count` draws and `rows` rows: tokens, lengths, next draw."""
+    if not (0 <= grammar.p_op < 1 and grammar.max_args >= 2 and 1 <= grammar.max_depth <= 64):
         raise StructureError("0 <= p_op < 1, max_args >= 2, 1 <= max_depth <= 64", repr(grammar), "Grammar()")
     native = library()
-    return _numpy(grammar, seed, first, min(count, 1 << 18), rows) if native is None else _native(
-        native, grammar, seed, first, count, rows
-    )
+    if native is None:
+        return _numpy(grammar, seed, first, min(count, 1 << 18), rows)  # side by side: a bounded block at a time
+    return _native(native, grammar, seed, first, count, rows)
 
 
 def _threshold(grammar: Grammar) -> int:
@@ -78,14 +85,14 @@ def _threshold(grammar: Grammar) -> int:
 
 
 def _native(native: ctypes.CDLL, g: Grammar, seed: int, first: int, count: int, rows: int):
-    room = min(g.high, 1 << 16) + (1 << 24)
+    room = g.high + (1 << 24)
     tokens, lengths = np.empty(room, np.uint8), np.empty(rows, np.int64)
     ahead = ctypes.c_int64()
     native.structnet_listops.restype = ctypes.c_int64
     i64, i32, u64 = ctypes.c_int64, ctypes.c_int32, ctypes.c_uint64
     found = native.structnet_listops(
         u64(seed), i64(first), i64(count), u64(_threshold(g)), i32(g.max_args), i32(g.max_depth), i64(g.low),
-        i64(min(g.high, 1 << 16)), i32(g.depth_low), i32(g.depth_high), i64(rows), i64(room),
+        i64(g.high), i32(g.depth_low), i32(g.depth_high), i64(rows), i64(room),
         ctypes.c_void_p(tokens.ctypes.data), ctypes.c_void_p(lengths.ctypes.data), ctypes.byref(ahead),
     )  # fmt: skip
     return tokens[: lengths[:found].sum()], lengths[:found], ahead.value
@@ -110,7 +117,7 @@ def _numpy(g: Grammar, seed: int, first: int, count: int, rows: int):
         left = np.zeros((count, g.max_depth + 1), np.int32)
         left[:, 0] = 1
         depth, deepest, owed = (np.full(count, v, np.int64) for v in (0, 0, 1))
-        high, rounds, final = min(g.high, 1 << 16), [], np.zeros((count, 2), np.int64)
+        rounds, final = [], np.zeros((count, 2), np.int64)
         length = 0
         while len(draw):
             here = np.arange(len(draw))
@@ -127,12 +134,12 @@ def _numpy(g: Grammar, seed: int, first: int, count: int, rows: int):
             left[here[opening], depth[opening]] = arity[opening]
             deepest = np.maximum(deepest, depth)
             owed = owed + np.where(opening, arity, -1)
-            keep = ~done & (length + 1 + owed <= high)
+            keep = ~done & (length + 1 + owed <= g.high)
             rounds.append((draw[keep], token[keep]))
             draw, key, left, depth, deepest, owed = (a[keep] for a in (draw, key, left, depth, deepest, owed))
             length += 1
     n, d = final.T
-    kept = np.flatnonzero((n > 0) & (n >= g.low) & (n <= high) & (d >= g.depth_low) & (d <= g.depth_high))
+    kept = np.flatnonzero((n > 0) & (n >= g.low) & (n <= g.high) & (d >= g.depth_low) & (d <= g.depth_high))
     ahead = first + count
     if len(kept) > rows:
         ahead = first + int(kept[rows - 1]) + 1

@@ -27,6 +27,19 @@ def _lengths(low: int) -> Source:
     return Source(Grammar(low=low + 1, high=low + 99), 2_000)  # strictly between, as in the published generator
 
 
+def _depths(name: str, low: int, high: int) -> dict[str, Source]:
+    """A ListOps-DG variant of the comparison with NDR: trained on depth 1-5, validated on 6, tested on 7-8."""
+
+    def source(rows: int, max_depth: int, depth_low: int, depth_high: int) -> Source:
+        return Source(Grammar(0.3, 5, max_depth, low, high, depth_low, depth_high), rows)
+
+    return {
+        f"{name}_train": source(1_000_000, 6, 1, 5),
+        f"{name}_validation": source(2_000, 7, 6, 6),
+        f"{name}_test": source(2_000, 9, 7, 8),
+    }
+
+
 _ARGS = {"max_depth": 9, "low": 100, "high": 1000}
 _DG = {"p_op": 0.3, "max_depth": 10}
 ORIGINAL = Grammar()
@@ -42,6 +55,8 @@ SPLITS: dict[str, Source] = {
     "dg_train": Source(Grammar(max_depth=6, low=20, high=100), 100_000),
     "dg_validation": Source(Grammar(**_DG, low=20, high=500, depth_low=7, depth_high=7), 2_000),
     "dg_test": Source(Grammar(**_DG, low=20, high=100, depth_low=8), 2_000),
+    **_depths("dg1", 50, 50),
+    **_depths("dg2", 20, 100),
 }
 # of the default seed, 0; whatever is built or read is compared with them
 CHECKSUMS: dict[str, str] = {
@@ -63,25 +78,21 @@ CHECKSUMS: dict[str, str] = {
     "dg_train": "f0a3437bf8b22c6a971ecf6a53ae358bb97106a615a7f95975f64f14863715e5",
     "dg_validation": "4787cfbc924f0de37f626dec29ffcf5bce986d59a5f98da0d162713db25b54c8",
     "dg_test": "2226ae4370dfc93ea1093b72b20abb7432b7df251e62dc80a0a840e4581f7e8b",
+    "dg1_train": "458fbdd7f7950ac51286c8977e0d5d57480bd72f450b69b3a1a3edfe2ba2ce41",
+    "dg1_validation": "c0b531cb1617a6ef477ed424f8f9c815ac57996e53de256dd88bd9b0f8b620be",
+    "dg1_test": "a1266c22ff72363480898f9814389e46dfa31f5cc318586e33999d7cf63d1e5f",
+    "dg2_train": "2e431ccbae4948236b8c4bc419dfbe98bf7ed7aed68c4106f405606942fed4da",
+    "dg2_validation": "fd2124e26284c8049026f6a1e0978f4ff6e513c7d1aecf4a250b0cb0e2b440e7",
+    "dg2_test": "be864c6f444e46b4013b2aee5af87fd12c3858b54cc811b9998e5ac06f05a09f",
 }
 
 
-def ndr_splits(low: int = 20, high: int = 100, train_rows: int = 1_000_000) -> dict[str, Source]:
-    """The two ListOps-DG variants of the NDR comparison: `low = high = 50` ("ndr50") or 20 .. 100 ("ndr100"); trained
-    on depth 1-5, validated on 6, tested on 7-8."""
-
-    def source(rows: int, max_depth: int, depth_low: int, depth_high: int) -> Source:
-        return Source(Grammar(0.3, 5, max_depth, low, high, depth_low, depth_high), rows)
-
-    return {"train": source(train_rows, 6, 1, 5), "validation": source(2_000, 7, 6, 6), "test": source(2_000, 9, 7, 8)}
-
-
-def rows_of(name: str, seed: int = 0) -> Arrays:
-    """Tokens and ptr of a split, generated once and kept in the cache."""
+def rows_of(name: str, seed: int = 0, rebuild: bool = False) -> Arrays:
+    """Tokens uint8 `[total]` and ptr int64 `[rows + 1]` of a split, generated once and kept in the cache."""
     if name not in SPLITS:
         raise StructureError(f"one of {', '.join(SPLITS)}", repr(name), 'a split such as "near_iid"')
     expected = CHECKSUMS.get(name) if seed == 0 else None
-    return cached(f"listops/{name}-{seed}", _builder(name, seed), expected)
+    return cached(f"listops/{name}-{seed}", _builder(name, seed), expected, rebuild)
 
 
 def _builder(name: str, seed: int) -> Callable[[], Arrays]:
