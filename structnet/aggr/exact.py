@@ -36,9 +36,9 @@ class TopKAggregation(SetAggregation):
         nn.init.zeros_(self.missing)
 
     def aggregate(self, x: Tensor, sets: Sets) -> Tensor:
-        rows = sets.rows(x.shape[0])
-        by_value = x.detach().argsort(dim=0, descending=self.largest, stable=True)
-        order = by_value.gather(0, rows[by_value].argsort(dim=0, stable=True))  # by set, then by value
+        rows, by_channel = sets.rows(x.shape[0]), x.detach().T.contiguous()
+        by_value = by_channel.argsort(dim=1, descending=self.largest, stable=True)
+        order = by_value.gather(1, rows[by_value].argsort(dim=1, stable=True)).T  # by set, then by value
         lengths = torch.zeros(sets.size, dtype=torch.long, device=x.device).index_add(0, rows, torch.ones_like(rows))
         place = torch.arange(self.k, device=x.device)[None, :] + (lengths.cumsum(0) - lengths)[:, None]
         there = torch.arange(self.k, device=x.device)[None, :] < lengths[:, None]

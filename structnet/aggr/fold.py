@@ -82,13 +82,16 @@ def _backward(
     groups = group(index, ptr, dim_size)
     plan = fold_plan(groups.segments, tree_seed)
     grads = torch.zeros_like(values) if grad_values is None else grad_values.clone()
-    grads.index_add_(0, plan.results, grad)
+    grads.index_add_(0, plan.results, grad)  # the identity is the value of every empty set
     sums = [torch.zeros_like(p) for p in params]
     for first, last in reversed(plan.levels):
         grad = grads[plan.num_rows + first : plan.num_rows + last]
         found = OPERATORS[operator].vjp(grad, *_operands(values, plan, first, last), *params)
-        grads[plan.left[first:last]] += found[0]
-        grads[plan.right[first:last]] += found[1]
+        for rows, part in zip((plan.left[first:last], plan.right[first:last]), found):
+            if grad_values is None:  # every value is used once, and this is the place
+                grads.index_copy_(0, rows, part)
+            else:
+                grads.index_add_(0, rows, part)
         for total, part in zip(sums, found[2:]):
             total += part
     return [groups.unsorted(grads[: plan.num_rows]).clone(), grads[-1].clone(), *sums]
