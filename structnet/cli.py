@@ -10,6 +10,7 @@ VERBS = {
     "resume": "go on with a run from its newest checkpoint",
     "evaluate": "mark a run or a shipped checkpoint on splits or on your own file",
     "show": "draw a ListOps tree with the value predicted at every node",
+    "parse": "draw the tree that a beam-tree model found, and how it got there",
     "data": "list, build or verify the generated data sets",
     "info": "versions, compiled library, shipped checkpoints, cache",
 }

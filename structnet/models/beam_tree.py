@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from structnet.cells import GatedRecursiveCell
 from structnet.errors import StructureError
 from structnet.models.shell import ClassifierHead, TokenLeaves
+from structnet.recursion import fold_tree
 from structnet.search import Found, Options, beam_trees, logsumexp, replay, search_trees
 from structnet.structures import Segments, Tree
+from structnet.structures.topology import ranges
 
 NOISE = ("none", "within", "both")
 
@@ -50,6 +52,32 @@ class Encoded:
     def trees(self, segments: Segments) -> Tree:
         """The tree of each beam over the rows of `segments`; needs gradients or `record`."""
         return beam_trees(self.found, segments)
+
+
+@dataclass(frozen=True)
+class Parse:
+    """Trees of all beams, their log-probabilities, logits at every node of them, and the search behind them."""
+
+    trees: Tree
+    scores: Tensor
+    logits: Tensor
+    found: Found
+
+    def steps(self, beam: int = 0) -> tuple[list[list[tuple[int, float]]], list[dict[int, int]]]:
+        """For each merge of a beam of a single sample: (gap, probability) of every candidate, and for the gaps that were
+        taken, by how many surviving beams. Gap g lies between leaves g and g + 1."""
+        found, leaves = self.found, (self.trees.num_nodes // max(len(self.trees), 1) + 1) // 2
+        start = list(range(leaves))
+        for left in found.left.tolist():
+            start.append(start[left])
+        gap = torch.tensor([start[right] - 1 for right in found.right.tolist()])
+        rows, taken = [], []
+        for choice in found.choice[found.merges.ptr[beam] : found.merges.ptr[beam + 1]].tolist():
+            member = found.member[found.choices.ptr[choice] : found.choices.ptr[choice + 1]] - leaves
+            rows.append(list(zip(gap[member].tolist(), found.pair_score[member].softmax(0).tolist())))
+            merged = gap[found.pair[found.choice == choice] - leaves].tolist()
+            taken.append({g: merged.count(g) for g in merged})
+        return rows, taken
 
 
 class BeamTreeEncoder(nn.Module):
@@ -149,3 +177,15 @@ class BeamTreeClassifier(nn.Module):
 
     def forward(self, tokens: Tensor, segments: Segments, tree: Tree | None = None) -> Tensor:
         return self.head(self.encoder(self.leaves(tokens), segments).value)
+
+    @torch.no_grad()
+    def parse(self, tokens: Tensor, segments: Segments) -> Parse:
+        """The trees of all beams, what the head says at each of their nodes, and the softmaxes that led to them."""
+        x = self.leaves(tokens)
+        out = self.encoder(x, segments, record=True)
+        trees = out.trees(segments)
+        sample = out.beams.index.cpu()
+        ptr = segments.ptr.cpu()
+        rows = torch.from_numpy(ranges(ptr[sample].numpy(), ptr[sample + 1].numpy())).to(x.device)
+        logits = self.head(fold_tree(self.encoder.cell, x[rows], trees, return_all=True))
+        return Parse(trees, out.scores, logits, out.found)

@@ -1,6 +1,6 @@
 // Beam search over merges of neighbours, on integer ids: everything but the cell and the scorer, which the caller runs on
 // all samples at once between two steps. Ids: leaves 0 .. N-1, then pairs in order of creation; a pair (left, right) is
-// made once per sample, however many beams contain it. beams_torch.py holds the same procedure in torch.
+// made once per sample, however many beams contain it. beams_plain.py holds the same procedure in plain Python.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -63,12 +63,17 @@ class Found:
     row: Tensor
     sample: Tensor
 
+    def to(self, device: torch.device | str) -> Found:
+        return Found(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
 
 class NativeBeams:
-    """`beams.cpp` behind three calls: `work`, `step`, `work`, `step`, ..., `result`."""
+    """`beams.cpp` behind three calls: `work`, `step`, `work`, `step`, ..., `result`. `beams_plain.py` says what it does."""
 
     def __init__(self, segments: Segments, options: Options):
-        self.lib = library()
+        lib = library()
+        assert lib is not None, "the plain form is for machines without the compiled library"
+        self.lib = lib
         self.samples = segments.num_segments
         flags = options.lazy | options.distinct << 1 | options.record << 2
         new = self.lib.structnet_beams_new

@@ -11,6 +11,7 @@ from structnet.errors import StructureError
 from structnet.native import library
 from structnet.recursion import Cell
 from structnet.search.beams import Found, NativeBeams, Options
+from structnet.search.beams_plain import PlainBeams
 from structnet.states import State, num_rows, select, state_map
 from structnet.structures import Segments
 
@@ -41,18 +42,21 @@ def search_trees(
         StructureError: rows do not fit, an empty segment, a beam below 1.
     """
     _check(leaves, segments, options)
-    beams = NativeBeams(segments, options)
+    # the integer side runs on the CPU wherever the states are: one small transfer each way per step
+    form, device = PlainBeams if library() is None else NativeBeams, segments.device
+    beams = form(segments.to("cpu"), options)
     merges = segments.num_rows - segments.num_segments
     most = segments.num_rows + merges * (options.beam if options.lazy else 1 + 2 * options.beam)
     states = state_map(lambda t: t.new_empty(most, *t.shape[1:]), leaves)
     used = _write(states, 0, leaves)
     for left_to_merge in reversed(range(segments.max_length)):
-        (left, right), wanted = beams.work()
+        (left, right), wanted = (rows.to(device) for rows in beams.work())
         made = cell(select(states, left), select(states, right))
         used = _write(states, used, made)
         if left_to_merge:
-            beams.step(scorer(*(select(states, rows) for rows in wanted)) if options.lazy else scorer(made))
-    return beams.result(), state_map(lambda t: t[:used], states)
+            scores = scorer(*(select(states, rows) for rows in wanted)) if options.lazy else scorer(made)
+            beams.step(scores.cpu())
+    return beams.result().to(device), state_map(lambda t: t[:used], states)
 
 
 def _write(states: State, at: int, rows: State) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from structnet.errors import StructureError
 from structnet.models import BeamTreeClassifier, BeamTreeEncoder
 from structnet.recursion import fold_tree
-from structnet.search import Options, search_trees
+from structnet.native import library
+from structnet.search import Found, Options, driver, search_trees
 from structnet.structures import Segments
 from tests.models import beam_reference
 
@@ -96,6 +98,24 @@ def mix(z):
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
     return z ^ (z >> 31)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("distinct", [False, True])
+@pytest.mark.parametrize("seeds", [(0, 0), (3, 0), (3, 4)])
+def test_plain_and_compiled_beams_are_the_same(lazy, distinct, seeds, monkeypatch):
+    if library() is None:
+        pytest.skip("no compiled library")
+    model, (x, segments) = encoder("children" if lazy else "parent", 4), batch(RAGGED)
+    options = Options(4, lazy, distinct, True, *seeds)
+    compiled = search_trees(model.cell, model.scorer, x, segments, options)
+    monkeypatch.setattr(driver, "library", lambda: None)
+    plain = search_trees(model.cell, model.scorer, x, segments, options)
+    torch.testing.assert_close(compiled[1], plain[1], rtol=0, atol=0)
+    for field in fields(Found):
+        a, b = getattr(compiled[0], field.name), getattr(plain[0], field.name)
+        a, b = (a.ptr, b.ptr) if isinstance(a, Segments) else (a, b)
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 8), st.sampled_from(SCORERS))
