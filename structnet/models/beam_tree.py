@@ -11,10 +11,11 @@ from structnet.cells import GatedRecursiveCell
 from structnet.errors import StructureError
 from structnet.models.shell import ClassifierHead, TokenLeaves
 from structnet.recursion import fold_tree
-from structnet.search import Found, Options, beam_trees, logsumexp, replay, search_trees
+from structnet.search import Found, Options, beam_trees, logsumexp, replay, search_trees, soft_value
 from structnet.structures import Segments, Tree
 from structnet.structures.topology import ranges
 
+RELAXATIONS = ("hard", "one_soft", "straight_through")
 NOISE = ("none", "within", "both")
 
 
@@ -96,8 +97,11 @@ class BeamTreeEncoder(nn.Module):
         noise: Gumbel noise in training on the choice of places ("within"), also between beams ("both"), or "none".
         distinct: keep one beam of those that differ only in the order of the same merges.
         dropout: inside the cell.
+        relaxation: of the choice of beams, in training only. "hard"; "one_soft" (BT-Cell, section 4.2: the K - 1 best
+            candidates stay, the rest become one, their convex combination); "straight_through" with `beam=1`: with
+            `noise="within"` this is the Gumbel-Tree.
 
-    Shapes: x `[N, D]`, segments with S members, none empty -> `Encoded`. Cost: see `search_trees` and `replay`.
+    Shapes: x `[N, D]`, segments with S members, none empty -> value `[S, D]`; `encode` also gives the beams. Cost: see `search_trees` and `replay`.
 
     Differs from the paper in: impossible places are masked before the softmax, no 1e-20 inside the logarithm, no
     surplus beams where a sample has fewer than K trees; dropout is drawn once per pair, and not in the search.
@@ -112,8 +116,18 @@ class BeamTreeEncoder(nn.Module):
         noise: str = "none",
         distinct: bool = False,
         dropout: float = 0.0,
+        relaxation: str = "hard",
     ):
         super().__init__()
+        if relaxation not in RELAXATIONS:
+            raise StructureError(f"a relaxation out of {', '.join(RELAXATIONS)}", repr(relaxation), 'relaxation="hard"')
+        if relaxation == "straight_through" and beam != 1:
+            raise StructureError("beam=1 for straight_through", f"beam={beam}", 'relaxation="one_soft"')
+        if relaxation != "hard" and (scorer != "parent" or distinct):
+            raise StructureError(f'scorer="parent", distinct=False for {relaxation}', scorer, 'relaxation="hard"')
+        if relaxation == "one_soft" and noise != "none":
+            raise StructureError('noise="none" for one_soft', repr(noise), 'relaxation="hard"')
+        self.relaxation = relaxation
         if scorer not in ("parent", "children"):
             raise StructureError('scorer "parent" or "children"', repr(scorer), 'scorer="parent"')
         if noise not in NOISE:
@@ -122,8 +136,15 @@ class BeamTreeEncoder(nn.Module):
         self.cell = GatedRecursiveCell(width, dropout=dropout)
         self.scorer = ChildScorer(min(slice, width)) if self.lazy else ParentScorer(width)
 
-    def forward(self, x: Tensor, segments: Segments, record: bool = False) -> Encoded:
-        """`record` keeps the softmaxes of the search also where no gradient is wanted, to look at them."""
+    def forward(self, x: Tensor, segments: Segments) -> Tensor:
+        if self.relaxation == "hard" or not self.training:
+            return self.encode(x, segments).value
+        straight, noise = self.relaxation == "straight_through", self.noise != "none"
+        return soft_value(self.cell, self.scorer, x, segments, self.beam, straight, noise)
+
+    def encode(self, x: Tensor, segments: Segments, record: bool = False) -> Encoded:
+        """Value, beams and their trees, by hard choices. `record` keeps the softmaxes of the search also where no
+        gradient is wanted, to look at them."""
         gradient = torch.is_grad_enabled()
         within, between = self._seeds()
         options = Options(self.beam, self.lazy, self.distinct, gradient or record, within, between)
@@ -169,20 +190,21 @@ class BeamTreeClassifier(nn.Module):
         noise: str = "none",
         distinct: bool = False,
         dropout: float = 0.1,
+        relaxation: str = "hard",
     ):
         super().__init__()
         self.leaves = TokenLeaves(num_tokens, width, dropout)
-        self.encoder = BeamTreeEncoder(width, beam, scorer, slice, noise, distinct, dropout)
+        self.encoder = BeamTreeEncoder(width, beam, scorer, slice, noise, distinct, dropout, relaxation)
         self.head = ClassifierHead(width, num_classes, dropout)
 
     def forward(self, tokens: Tensor, segments: Segments, tree: Tree | None = None) -> Tensor:
-        return self.head(self.encoder(self.leaves(tokens), segments).value)
+        return self.head(self.encoder(self.leaves(tokens), segments))
 
     @torch.no_grad()
     def parse(self, tokens: Tensor, segments: Segments) -> Parse:
         """The trees of all beams, what the head says at each of their nodes, and the softmaxes that led to them."""
         x = self.leaves(tokens)
-        out = self.encoder(x, segments, record=True)
+        out = self.encoder.encode(x, segments, record=True)
         trees = out.trees(segments)
         sample = out.beams.index.cpu()
         ptr = segments.ptr.cpu()

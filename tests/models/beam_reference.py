@@ -60,3 +60,46 @@ def value(beams: list[Beam]) -> Tensor:
     """sum over beams of softmax(score) * root."""
     weights = torch.stack([b.score for b in beams]).softmax(0)
     return sum(w * b.nodes[0] for w, b in zip(weights, beams))
+
+
+def shift(select: Tensor, parents: Tensor, nodes: Tensor) -> Tensor:
+    """Fractional merge: place j becomes s_j parent_j + (1 - s_1 - .. - s_j) node_j + (s_1 + .. + s_{j-1}) node_{j+1}."""
+    kept = 1 - select.cumsum(0)
+    moved = select.cumsum(0) - select
+    return select[:, None] * parents + kept[:, None] * nodes[:-1] + moved[:, None] * nodes[1:]
+
+
+def one_soft(cell, scorer, leaves: Tensor, beam: int) -> Tensor:
+    """OneSoft: of all candidates the best K - 1 stay, the rest become one by the softmax of their log p, which averages
+    selections, parents, nodes and log p."""
+    beams = [(leaves, leaves.new_zeros(()))]
+    for _ in range(len(leaves) - 1):
+        candidates = []  # (log p, selection, parents, nodes)
+        for nodes, log_p in beams:
+            parents = torch.stack([cell(a[None], b[None])[0] for a, b in zip(nodes, nodes[1:])])
+            scores = scorer(parents)
+            total = log_p + scores.log_softmax(0)
+            for j in sorted(range(len(scores)), key=lambda j: -scores[j].item())[:beam]:
+                select = torch.zeros_like(scores)
+                select[j] = 1.0
+                candidates.append((total[j], select, parents, nodes))
+        candidates.sort(key=lambda c: -c[0].item())
+        if len(candidates) > beam:
+            rest = candidates[beam - 1 :]
+            weight = torch.stack([c[0] for c in rest]).softmax(0)
+            soft = tuple(sum(w * c[i] for w, c in zip(weight, rest)) for i in range(4))
+            candidates = [*candidates[: beam - 1], soft]
+        beams = [(shift(select, parents, nodes), log_p) for log_p, select, parents, nodes in candidates]
+    weights = torch.stack([log_p for _, log_p in beams]).softmax(0)
+    return sum(w * nodes[0] for w, (nodes, _) in zip(weights, beams))
+
+
+def straight_through(cell, scorer, nodes: Tensor) -> Tensor:
+    """Gumbel-Tree without noise (Choi et al., 2018, section 3.2): one-hot forward, softmax backward."""
+    while len(nodes) > 1:
+        parents = torch.stack([cell(a[None], b[None])[0] for a, b in zip(nodes, nodes[1:])])
+        p = scorer(parents).softmax(0)
+        hard = torch.zeros_like(p)
+        hard[p.argmax()] = 1.0
+        nodes = shift(hard + p - p.detach(), parents, nodes)
+    return nodes[0]

@@ -43,7 +43,7 @@ def reference_values(model: BeamTreeEncoder, x, segments, **noise):
 
 def compare(model: BeamTreeEncoder, x, segments, tolerance: float, references) -> None:
     """Value, scores, and the gradients of all parameters and leaves under a random cotangent."""
-    ours = model(x, segments)
+    ours = model.encode(x, segments)
     theirs = torch.stack([beam_reference.value(beams) for beams in references])
     assert ours.beams.lengths.tolist() == [len(beams) for beams in references]
     scores = torch.stack([b.score for beams in references for b in beams])
@@ -85,7 +85,7 @@ def test_equals_the_published_procedure_with_noise(scorer, monkeypatch):
         for s, part in enumerate(x.split(segments.lengths.tolist()))
     ]
     compare(model, x, segments, 1e-10, references)
-    assert not torch.allclose(model(x, segments).value, encoder(scorer, 3)(x, segments).value)
+    assert not torch.allclose(model.encode(x, segments).value, encoder(scorer, 3).encode(x, segments).value)
 
 
 def gumbel(seed, *place):
@@ -122,23 +122,23 @@ def test_plain_and_compiled_beams_are_the_same(lazy, distinct, seeds, monkeypatc
 def test_search_without_gradients_says_the_same(lengths, beam, scorer):
     model, (x, segments) = encoder(scorer, beam), batch(lengths)
     with torch.no_grad():
-        searched = model(x, segments)
-    torch.testing.assert_close(searched.value, model(x, segments).value.detach(), rtol=1e-12, atol=1e-12)
+        searched = model.encode(x, segments)
+    torch.testing.assert_close(searched.value, model.encode(x, segments).value.detach(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_batching_law(scorer):
     model, (x, segments) = encoder(scorer, 4), batch((5, 1, 30, 2, 9))
-    together = model(x, segments).value
+    together = model.encode(x, segments).value
     for s, part in enumerate(x.split(segments.lengths.tolist())):
-        alone = model(part, Segments.from_lengths(torch.tensor([len(part)]))).value[0]
+        alone = model.encode(part, Segments.from_lengths(torch.tensor([len(part)]))).value[0]
         torch.testing.assert_close(together[s], alone, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_beams_are_trees_and_folding_them_gives_their_roots(scorer):
     model, (x, segments) = encoder(scorer, 5), batch(RAGGED)
-    out = model(x, segments, record=True)
+    out = model.encode(x, segments, record=True)
     trees = out.trees(segments)
     assert trees.num_trees == out.beams.num_rows
     rows = torch.cat([torch.arange(segments.ptr[s], segments.ptr[s + 1]) for s in out.beams.index.tolist()])
@@ -186,6 +186,67 @@ def test_work_law(scorer, beam):
     assert count(small, giant) == count(small) + count(giant)
 
 
+def relaxed(beam: int, relaxation: str, noise: str = "none", dtype=torch.float64) -> BeamTreeEncoder:
+    model = encoder("parent", beam, dtype, relaxation=relaxation, noise=noise).train()
+    model.scorer.weight.data *= 5  # trees that matter
+    return model
+
+
+def compare_values(ours, theirs, x, model, tolerance):
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+    wanted = [x, *model.parameters()]
+    cotangent = torch.randn(theirs.shape, dtype=theirs.dtype, generator=torch.Generator().manual_seed(1))
+    for a, b in zip(
+        torch.autograd.grad((ours * cotangent).sum(), wanted, allow_unused=True, materialize_grads=True),
+        torch.autograd.grad((theirs * cotangent).sum(), wanted, allow_unused=True, materialize_grads=True),
+    ):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("beam", [1, 2, 3, 5, 8])
+def test_one_soft_equals_the_published_procedure(beam):
+    model, (x, segments) = relaxed(beam, "one_soft"), batch(RAGGED)
+    parts = x.split(segments.lengths.tolist())
+    theirs = torch.stack([beam_reference.one_soft(model.cell, model.scorer, part, beam) for part in parts])
+    compare_values(model(x, segments), theirs, x, model, 1e-10)
+    assert beam == 1 or not torch.allclose(theirs, model.encode(x, segments).value)  # it does soften
+
+
+def test_one_soft_float32():
+    model, (x, segments) = relaxed(3, "one_soft", dtype=torch.float32), batch(RAGGED, torch.float32)
+    parts = x.split(segments.lengths.tolist())
+    theirs = torch.stack([beam_reference.one_soft(model.cell, model.scorer, part, 3) for part in parts])
+    compare_values(model(x, segments), theirs, x, model, 1e-5)
+
+
+def test_straight_through_equals_the_mask_formula():
+    model, (x, segments) = relaxed(1, "straight_through"), batch(RAGGED)
+    parts = x.split(segments.lengths.tolist())
+    theirs = torch.stack([beam_reference.straight_through(model.cell, model.scorer, part) for part in parts])
+    compare_values(model(x, segments), theirs, x, model, 1e-10)
+    torch.testing.assert_close(model(x, segments), model.encode(x, segments).value)  # forward it is greedy
+    assert torch.autograd.grad(model(x, segments).sum(), model.scorer.weight)[0].abs().sum() > 0
+
+
+def test_gumbel_tree_explores_in_training_and_is_greedy_in_evaluation():
+    model, (x, segments) = relaxed(1, "straight_through", "within"), batch((12, 9))
+    values = torch.stack([model(x, segments) for _ in range(8)])
+    assert values.std(0).max() > 1e-3
+    model.eval()
+    torch.testing.assert_close(model(x, segments), model.encode(x, segments).value, rtol=0, atol=0)
+
+
+def test_relaxed_training_leaves_evaluation_alone():
+    model, (x, segments) = relaxed(3, "one_soft").eval(), batch(RAGGED)
+    torch.testing.assert_close(model(x, segments), encode_hard(model, x, segments), rtol=0, atol=0)
+
+
+def encode_hard(model, x, segments):
+    other = encoder("parent", model.beam)
+    other.load_state_dict(model.state_dict())
+    return other(x, segments)
+
+
 def test_one_beam_is_greedy():
     model, (x, segments) = encoder("parent", 1), batch((6,))
     nodes = list(x.detach())
@@ -193,15 +254,15 @@ def test_one_beam_is_greedy():
         parents = [model.cell(a[None], b[None])[0] for a, b in zip(nodes, nodes[1:])]
         at = int(torch.stack([model.scorer(p[None])[0] for p in parents]).argmax())
         nodes[at : at + 2] = [parents[at]]
-    torch.testing.assert_close(model(x, segments).value[0], nodes[0])
+    torch.testing.assert_close(model.encode(x, segments).value[0], nodes[0])
 
 
 def test_distinct_beams_hold_different_trees():
     model, (x, segments) = encoder("children", 5, distinct=True), batch((14,))
-    trees = [nested(model(x, segments, record=True).trees(segments), b) for b in range(5)]
+    trees = [nested(model.encode(x, segments, record=True).trees(segments), b) for b in range(5)]
     assert len(set(trees)) == 5
     plain = encoder("children", 5)
-    assert len({nested(plain(x, segments, record=True).trees(segments), b) for b in range(5)}) < 5
+    assert len({nested(plain.encode(x, segments, record=True).trees(segments), b) for b in range(5)}) < 5
 
 
 def test_parameter_counts_of_the_paper():
