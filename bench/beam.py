@@ -45,9 +45,10 @@ def naive(model: BeamTreeClassifier, tokens: Tensor, length: int) -> Tensor:
     return model.head((total.softmax(-1)[..., None] * nodes[:, :, 0]).sum(1))
 
 
-def case(scorer: str, length: int) -> Case:
+def case(kind: str, length: int) -> Case:
     torch.manual_seed(0)
-    model = BeamTreeClassifier(width=WIDTH, beam=BEAM, scorer=scorer, dropout=0.0)
+    settings = {"BT-GRC": {}, "EBT-GRC": {"scorer": "children"}, "OneSoft": {"relaxation": "one_soft"}}[kind]
+    model = BeamTreeClassifier(width=WIDTH, beam=BEAM, dropout=0.0, **settings)
     tokens = torch.randint(0, 15, (BATCH * length,))
     segments = Segments.from_lengths(torch.full((BATCH,), length))
 
@@ -57,27 +58,25 @@ def case(scorer: str, length: int) -> Case:
         out.logsumexp(-1).mean().backward()
         return out.detach()
 
-    forms = {
-        "structnet": lambda: step(lambda: model(tokens, segments)),
-        "naive": lambda: step(lambda: naive(model, tokens, length)),
-    }
-    name = {"parent": "BT-GRC", "children": "EBT-GRC"}[scorer]
+    forms = {"structnet": lambda: step(lambda: model(tokens, segments))}
+    if kind != "OneSoft":
+        forms["naive"] = lambda: step(lambda: naive(model, tokens, length))
 
     def check() -> None:
-        ours, theirs = forms["structnet"](), forms["naive"]()
+        ours, theirs = forms["structnet"](), forms.get("naive", forms["structnet"])()
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
-    return Case(forms, check, items=BATCH, note=f"{name}, {length} tokens, batch {BATCH}, width {WIDTH}, beam {BEAM}")
+    return Case(forms, check, items=BATCH, note=f"{kind}, {length} tokens, batch {BATCH}, width {WIDTH}, beam {BEAM}")
 
 
-for _scorer, _name in (("parent", "bt"), ("children", "ebt")):
+for _kind in ("BT-GRC", "EBT-GRC", "OneSoft"):
     for _length in (50, 100):
-        measure(f"beam/{_name}-{_length}", TESTS, repeats=3)(lambda s=_scorer, n=_length: case(s, n))
+        measure(f"beam/{_kind}-{_length}", TESTS, repeats=3)(lambda kind=_kind, n=_length: case(kind, n))
 
 
-def peak_memory(scorer: str, length: int, form: str) -> tuple[float, float]:
+def peak_memory(kind: str, length: int, form: str) -> tuple[float, float]:
     """CPU seconds and MiB above the resident size before, of one cold step."""
-    run = case(scorer, length).forms[form]
+    run = case(kind, length).forms[form]
     Path("/proc/self/clear_refs").write_text("5")
     before, cpu = resident("VmRSS"), time.process_time()
     run()

@@ -122,16 +122,16 @@ def _move(x: Tensor, pairs: Tensor, at: Places, choice: Choice) -> Tensor:
     sample, left, position = at.pairs.index, at.left, at.position
     beam, place = choice.beam[sample], choice.place[sample] - position[:, None]
     row = torch.arange(len(left), device=x.device)[:, None]
-    moved = torch.where((place > 0).unsqueeze(-1), x[left[:, None], beam], x[left[:, None] + 1, beam])
-    moved = torch.where((place == 0).unsqueeze(-1), pairs[row, beam], moved)
+    moved = _pick(x, torch.where(place > 0, left[:, None], left[:, None] + 1), beam)
+    moved = torch.where((place == 0).unsqueeze(-1), _pick(pairs, row, beam), moved)
     if choice.mix is None or choice.share is None:
         return moved
     behind = choice.share.cumsum(1)
     here, behind = choice.share[sample, position, None], behind[sample, position, None]
-    mix = choice.mix.unsqueeze(-1)
-    merged, before, after = (
-        (mix[sample] * rows).sum(1) for rows in (pairs, x[left], x[left + 1])
-    )
+    owner = torch.arange(len(choice.mix), device=x.device).repeat_interleave(at.pairs.lengths + 1)
+    nodes = (choice.mix[owner].unsqueeze(-1) * x).sum(1)
+    merged = (choice.mix[sample].unsqueeze(-1) * pairs).sum(1)
+    before, after = nodes.index_select(0, left), nodes.index_select(0, left + 1)
     soft = here * merged + (1 - behind) * before + (behind - here) * after
     return torch.cat([moved, soft.unsqueeze(1)], 1)
 
@@ -143,12 +143,19 @@ def _compose(cell: Cell, x: Tensor, old: Tensor, at: Places, beam: Tensor, place
         return x
     beam, offset = beam[at.pairs.index], at.position[:, None] - place[at.pairs.index]
     stale = (offset == 0) | (offset == -1)
-    hard = old[torch.where(offset < 0, at.left[:, None], at.left[:, None] + 1), beam]
+    hard = _pick(old, torch.where(offset < 0, at.left[:, None], at.left[:, None] + 1), beam)
     every = torch.ones(len(stale), x.shape[1] - beam.shape[1], dtype=torch.bool, device=x.device)
     row, column = torch.cat([stale, every], 1).nonzero(as_tuple=True)
-    fresh = cell(x[at.left[row], column], x[at.left[row] + 1, column])
+    left = at.left[row]
+    fresh = cell(_pick(x, left, column), _pick(x, left + 1, column))
     kept = torch.cat([hard, hard.new_zeros(*every.shape, x.shape[-1])], 1)
     return kept.index_put((row, column), fresh)
+
+
+def _pick(rows: Tensor, row: Tensor, beam: Tensor) -> Tensor:
+    """`rows[row, beam]` as one gather: its gradient is an index_add, several times faster than that of indexing."""
+    flat = (row * rows.shape[1] + beam).flatten()
+    return rows.flatten(0, 1).index_select(0, flat).view(*beam.shape, rows.shape[-1])
 
 
 def _table(scores: Tensor, at: Places, fill: float) -> Tensor:
