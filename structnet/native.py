@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fno-math-errno", "-ffp-contract=off", "-Wall")
@@ -28,6 +29,11 @@ def sources() -> list[Path]:
 def library() -> ctypes.CDLL | None:
     """The shared library, or None where there is none to be had (`status()` says why)."""
     return _load()[0]
+
+
+def pointer(tensor: Any) -> ctypes.c_void_p:
+    """Address of a contiguous CPU tensor (None: the null pointer) for a call into the library."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 def status() -> str:
@@ -79,6 +85,6 @@ def compile_library(target: Path) -> Path:
 
 def _digest() -> str:
     digest = hashlib.sha256(" ".join(FLAGS).encode())
-    for path in sources():
+    for path in [*sources(), *sorted(PACKAGE.rglob("*.h"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -1,0 +1,8 @@
+"""Ops on ragged rows, one folder each: the maths, a loop as specification, a compiled form, a torch form, a Triton form."""
+
+from structnet.kernels.associative_scan import associative_scan as associative_scan
+from structnet.kernels.segment_reduce import index_reduce as index_reduce
+from structnet.kernels.segment_reduce import segment_gather as segment_gather
+from structnet.kernels.segment_reduce import segment_reduce as segment_reduce
+from structnet.kernels.segment_scan import log_scan as log_scan
+from structnet.kernels.segment_scan import segment_scan as segment_scan

@@ -1,0 +1,43 @@
+"""The compiled forms (cpu.cpp), called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from structnet.native import library, pointer
+
+I64, I32 = ctypes.c_int64, ctypes.c_int32
+KINDS = {"sum": 0, "mean": 1, "max": 2, "min": 3}
+
+
+def reduce(suffix: str, x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """The reduction `[S, D]`, and for max and min the row it came from (-1: empty), else an empty tensor."""
+    segments, channels = len(ptr) - 1, x.shape[1]
+    out = x.new_empty(segments, channels)
+    arg = torch.empty((segments, channels) if kind in ("max", "min") else (0,), dtype=torch.int64)
+    empty = (ctypes.c_float if suffix == "f32" else ctypes.c_double)(0.0)
+    getattr(library(), f"structnet_reduce_{suffix}")(
+        pointer(x), pointer(ptr), I64(segments), I64(channels), I32(KINDS[kind]), empty, pointer(out), pointer(arg)
+    )
+    return out, arg
+
+
+def softmax(suffix: str, x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
+    """logsumexp `[S, D]`, and if `rows` the softmax `[N, D]` (else an empty tensor)."""
+    segments, channels = len(ptr) - 1, x.shape[1]
+    lse, y = x.new_empty(segments, channels), x.new_empty(x.shape if rows else (0,))
+    getattr(library(), f"structnet_softmax_{suffix}")(
+        pointer(x), pointer(ptr), I64(segments), I64(channels), pointer(lse), pointer(y if rows else None)
+    )
+    return lse, y
+
+
+def softmax_backward(suffix: str, grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:
+    dx = grad.new_empty(grad.shape)
+    getattr(library(), f"structnet_softmax_backward_{suffix}")(
+        pointer(grad), pointer(y), pointer(ptr), I64(len(ptr) - 1), I64(y.shape[1]), pointer(dx)
+    )
+    return dx

@@ -1,0 +1,194 @@
+"""Reductions over ragged groups of rows: the registered ops and the choice of their forms."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from structnet.errors import StructureError
+from structnet.kernels.ragged import as_ptr, compiled_for, triton_for
+from structnet.kernels.segment_reduce import cpu, torch_form
+from structnet.structures import Segments
+
+REDUCTIONS = ("sum", "mean", "max", "min", "softmax", "logsumexp")
+
+
+def segment_reduce(x: Tensor, segments: Segments | Tensor, reduce: str = "sum") -> Tensor:
+    """Reduce the rows of each segment.
+
+    Args:
+        x: `[N, ...]`, rows grouped by segment.
+        segments: `Segments` or a pointer tensor `[S + 1]`.
+        reduce: "sum", "mean", "max", "min", "logsumexp" -> `[S, ...]`; "softmax" (over the rows of a segment, each
+            channel on its own) -> `[N, ...]`.
+
+    An empty segment gives 0 (sum, mean, max, min) or -inf (logsumexp), and no gradient. Ties in max and min: the first row
+    takes the whole gradient. NaN stays in its segment and channel. Sums are in the type of x on the CPU and at least
+    float32 elsewhere. Bit for bit repeatable, with any number of threads. Cost: one pass over x (softmax and
+    logsumexp read a segment twice while it is in cache).
+
+    Raises:
+        StructureError: unknown reduction, or rows that do not fit.
+    """
+    if reduce not in REDUCTIONS:
+        raise StructureError(f"reduce out of {', '.join(REDUCTIONS)}", repr(reduce), 'reduce="sum"')
+    ptr = as_ptr(segments, len(x), x.device)
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))
+    if reduce == "softmax":
+        return torch.ops.structnet.segment_softmax(flat, ptr)[1].view(x.shape)
+    if reduce == "logsumexp":
+        out = torch.ops.structnet.segment_logsumexp(flat, ptr)
+    else:
+        out = torch.ops.structnet.segment_reduce(flat, ptr, reduce)[0]
+    return out.view(len(ptr) - 1, *x.shape[1:])
+
+
+def index_reduce(x: Tensor, index: Tensor, num_segments: int, reduce: str = "sum") -> Tensor:
+    """`segment_reduce` of rows in any order: `index[i]` is the segment of row i, `[N]`, 0 .. num_segments - 1.
+
+    Sums of unsorted rows go through `index_add_`, which is at the memory limit as it is; the others sort the rows first
+    (stable, so "first row" means first in x). "softmax" comes back in the order of x.
+    """
+    if reduce == "sum":
+        return x.new_zeros(num_segments, *x.shape[1:]).index_add(0, index, x)
+    order = index.argsort(stable=True)
+    segments = Segments.from_lengths(torch.bincount(index, minlength=num_segments))
+    out = segment_reduce(x.index_select(0, order), segments, reduce)
+    return torch.empty_like(out).index_copy(0, order, out) if reduce == "softmax" else out
+
+
+def segment_gather(values: Tensor, segments: Segments) -> Tensor:
+    """The value of each row's segment: `[S, ...]` -> `[N, ...]`. Its gradient is the segment sum."""
+    return torch.repeat_interleave(values, segments.lengths, 0, output_size=segments.num_rows)
+
+
+@torch.library.custom_op("structnet::segment_reduce", mutates_args=())
+def _reduce(x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    x = x.contiguous()
+    suffix = compiled_for(x)
+    if suffix is not None:
+        return cpu.reduce(suffix, x, ptr, kind)
+    if triton_for(x):
+        from structnet.kernels.segment_reduce import triton_form
+
+        return triton_form.reduce(x, ptr, kind)
+    return torch_form.reduce(x, ptr, kind)
+
+
+@_reduce.register_fake
+def _(x, ptr, kind):
+    shape = (len(ptr) - 1, x.shape[1])
+    return x.new_empty(shape), ptr.new_empty(shape if kind in ("max", "min") else (0,))
+
+
+def _save_reduce(ctx, inputs, output):
+    x, ptr, ctx.kind = inputs
+    ctx.shape = x.shape
+    ctx.save_for_backward(ptr, output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _differentiate_reduce(ctx, grad, _):
+    ptr, arg = ctx.saved_tensors
+    if ctx.kind in ("max", "min"):
+        if not ctx.shape[0]:
+            return grad.new_zeros(ctx.shape), None, None
+        hit = arg.clamp(min=0)  # an empty segment adds its zero to row 0
+        return grad.new_zeros(ctx.shape).scatter_add(0, hit, torch.where(arg >= 0, grad, 0.0)), None, None
+    lengths = ptr.diff()
+    if ctx.kind == "mean":
+        grad = grad / lengths.clamp(min=1)[:, None]
+    return torch.repeat_interleave(grad, lengths, 0, output_size=ctx.shape[0]), None, None
+
+
+_reduce.register_autograd(_differentiate_reduce, setup_context=_save_reduce)
+
+
+@torch.library.custom_op("structnet::segment_softmax", mutates_args=())
+def _softmax(x: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    return _softmax_form(x.contiguous(), ptr, rows=True)
+
+
+@torch.library.custom_op("structnet::segment_logsumexp", mutates_args=())
+def _logsumexp(x: Tensor, ptr: Tensor) -> Tensor:
+    return _softmax_form(x.contiguous(), ptr, rows=False)[0]
+
+
+def _softmax_form(x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
+    suffix = compiled_for(x)
+    if suffix is not None:  # one pass in cache; torch's composite takes six
+        return cpu.softmax(suffix, x, ptr, rows)
+    if triton_for(x):
+        from structnet.kernels.segment_reduce import triton_form
+
+        return triton_form.softmax(x, ptr, rows)
+    return torch_form.softmax(x, ptr, rows)
+
+
+@_softmax.register_fake
+def _(x, ptr):
+    return x.new_empty(len(ptr) - 1, x.shape[1]), torch.empty_like(x)
+
+
+@_logsumexp.register_fake
+def _(x, ptr):
+    return x.new_empty(len(ptr) - 1, x.shape[1])
+
+
+@torch.library.custom_op("structnet::segment_softmax_backward", mutates_args=())
+def _softmax_backward(grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:
+    grad, y = grad.contiguous(), y.contiguous()
+    suffix = compiled_for(y)
+    if suffix is not None:
+        return cpu.softmax_backward(suffix, grad, y, ptr)
+    return torch_form.softmax_backward(grad, y, ptr)
+
+
+@_softmax_backward.register_fake
+def _(grad, y, ptr):
+    return torch.empty_like(y)
+
+
+def _save_softmax(ctx, inputs, output):
+    ctx.save_for_backward(output[1], inputs[1])
+    ctx.mark_non_differentiable(output[0])
+
+
+def _differentiate_softmax(ctx, _, grad):
+    y, ptr = ctx.saved_tensors
+    return torch.ops.structnet.segment_softmax_backward(grad, y, ptr), None
+
+
+_softmax.register_autograd(_differentiate_softmax, setup_context=_save_softmax)
+
+
+def _save_logsumexp(ctx, inputs, output):
+    ctx.save_for_backward(*inputs)
+
+
+def _differentiate_logsumexp(ctx, grad):
+    x, ptr = ctx.saved_tensors
+    y = torch.ops.structnet.segment_softmax(x, ptr)[1]  # recomputed: nothing of size N is kept but x itself
+    return torch.repeat_interleave(grad, ptr.diff(), 0, output_size=len(x)) * y, None
+
+
+_logsumexp.register_autograd(_differentiate_logsumexp, setup_context=_save_logsumexp)
+
+
+def _save_softmax_backward(ctx, inputs, output):
+    ctx.save_for_backward(*inputs)
+
+
+def _differentiate_softmax_twice(ctx, grad):
+    """dx = y (g - sum g y), differentiated by g and by y with differentiable operations."""
+    g, y, ptr = ctx.saved_tensors
+    tensors = [g.detach().requires_grad_(), y.detach().requires_grad_()]
+    with torch.enable_grad():
+        dx = torch_form.softmax_backward(*tensors, ptr)
+        dg, dy = torch.autograd.grad(dx, tensors, grad)
+    return dg, dy, None
+
+
+_softmax_backward.register_autograd(_differentiate_softmax_twice, setup_context=_save_softmax_backward)

@@ -1,0 +1,52 @@
+"""The same in torch's own operations, for devices and types without a form of their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from structnet.structures import Segments
+
+
+def reduce(x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    segments = Segments.trusted(ptr)
+    if kind in ("sum", "mean"):
+        wide = torch.promote_types(x.dtype, torch.float32)  # add up in at least float32
+        total = x.new_zeros(len(segments), x.shape[1], dtype=wide).index_add(0, segments.index, x.to(wide))
+        if kind == "mean":
+            total = total / segments.lengths.clamp(min=1)[:, None]
+        return total.to(x.dtype), ptr.new_empty(0)
+    return extreme(x, segments, kind)
+
+
+def extreme(x: Tensor, segments: Segments, kind: str) -> tuple[Tensor, Tensor]:
+    """Largest or smallest, and the first row that holds it: the smallest row among those equal to it. NaN wins."""
+    index = segments.index[:, None].expand_as(x)
+    start = x.new_zeros(len(segments), x.shape[1])
+    best = start.scatter_reduce(0, index, x, "amax" if kind == "max" else "amin", include_self=False)
+    spread = best.index_select(0, segments.index)
+    hit = (x == spread) | (x.isnan() & spread.isnan())
+    rows = torch.arange(len(x), device=x.device)[:, None].expand_as(x)
+    none = len(x)
+    rows = torch.where(hit, rows, none)
+    arg = torch.full(start.shape, none, device=x.device).scatter_reduce(0, index, rows, "amin")
+    return best, torch.where(arg == none, -1, arg)
+
+
+def softmax(x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
+    segments = Segments.trusted(ptr)
+    index = segments.index[:, None].expand_as(x)
+    top = x.new_full((len(segments), x.shape[1]), -torch.inf).scatter_reduce(0, index, x, "amax")
+    safe = top.masked_fill(top == -torch.inf, 0.0)
+    e = (x - safe.index_select(0, segments.index)).exp()
+    wide = torch.promote_types(x.dtype, torch.float32)
+    total = e.new_zeros(top.shape, dtype=wide).index_add(0, segments.index, e.to(wide))
+    lse = (safe + total.log()).to(x.dtype)
+    y = e / total.index_select(0, segments.index).to(x.dtype) if rows else x.new_empty(0)
+    return lse, y
+
+
+def softmax_backward(grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:
+    segments = Segments.trusted(ptr)
+    dot = reduce(grad * y, ptr, "sum")[0].index_select(0, segments.index)
+    return y * (grad - dot)

@@ -1,0 +1,35 @@
+"""The compiled form (cpu.cpp), called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+
+from torch import Tensor
+
+from structnet.native import library, pointer
+
+I64, I32 = ctypes.c_int64, ctypes.c_int32
+
+
+def forward(suffix: str, gate: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool) -> Tensor:
+    h = x.new_empty(x.shape)
+    channels = x.shape[1]
+    getattr(library(), f"structnet_scan_{suffix}")(
+        pointer(gate), pointer(x), pointer(ptr), pointer(initial), I64(len(ptr) - 1), I64(channels),
+        I64(channels // gate.shape[1]), I32(reverse), pointer(h),
+    )  # fmt: skip
+    return h
+
+
+def backward(
+    suffix: str, grad: Tensor, gate: Tensor, h: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    dgate, dx = gate.new_empty(gate.shape), h.new_empty(h.shape)
+    dinitial = h.new_empty((0, h.shape[1]) if initial is None else initial.shape)
+    channels = h.shape[1]
+    getattr(library(), f"structnet_scan_backward_{suffix}")(
+        pointer(grad), pointer(gate), pointer(h), pointer(ptr), pointer(initial), I64(len(ptr) - 1), I64(channels),
+        I64(channels // gate.shape[1]), I32(reverse), pointer(dgate), pointer(dx),
+        pointer(None if initial is None else dinitial),
+    )  # fmt: skip
+    return dgate, dx, dinitial

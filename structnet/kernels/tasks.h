@@ -1,0 +1,51 @@
+// How the rows of ragged segments are shared out among threads. The result of a kernel never depends on it.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace structnet {
+
+struct Task {
+    int64_t first, last;      // segments first .. last - 1
+    int32_t begin, end;       // channels begin .. end - 1
+};
+
+// Whole segments in runs of about `grain` rows; a segment much longer than that is split by channels instead, so that
+// one giant segment leaves no core idle. `block` channels at least (a cache line or more).
+inline std::vector<Task> share_out(const int64_t* ptr, int64_t segments, int32_t channels, int64_t grain = 8192,
+                                   int32_t block = 16) {
+    std::vector<Task> tasks;
+    int64_t first = 0;
+    for (int64_t s = 0; s < segments; ++s) {
+        const int64_t rows = ptr[s + 1] - ptr[s];
+        if (rows > 2 * grain && channels > block) {
+            if (first < s) tasks.push_back({first, s, 0, channels});
+            for (int32_t c = 0; c < channels; c += block) tasks.push_back({s, s + 1, c, std::min(c + block, channels)});
+            first = s + 1;
+        } else if (ptr[s + 1] - ptr[first] >= grain) {
+            tasks.push_back({first, s + 1, 0, channels});
+            first = s + 1;
+        }
+    }
+    if (first < segments) tasks.push_back({first, segments, 0, channels});
+    return tasks;
+}
+
+// A fresh output of many megabytes costs more in page faults than in arithmetic: ask for huge pages before writing.
+inline void prepare_output(void* data, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (bytes < (int64_t(4) << 20)) return;
+    const uintptr_t page = 4096, start = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
+    const uintptr_t stop = (reinterpret_cast<uintptr_t>(data) + uintptr_t(bytes)) / page * page;
+    if (stop > start) madvise(reinterpret_cast<void*>(start), stop - start, MADV_HUGEPAGE);
+#else
+    (void)data;
+    (void)bytes;
+#endif
+}
+
+}  // namespace structnet
