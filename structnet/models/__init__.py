@@ -2,5 +2,6 @@
 
 from structnet.models.beam_tree import BeamTreeClassifier as BeamTreeClassifier
 from structnet.models.beam_tree import BeamTreeEncoder as BeamTreeEncoder
+from structnet.models.pair_classifier import PairClassifier as PairClassifier
 from structnet.models.sequence_classifier import SequenceClassifier as SequenceClassifier
 from structnet.models.tree_classifier import TreeClassifier as TreeClassifier

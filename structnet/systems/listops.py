@@ -15,6 +15,10 @@ SYSTEMS = {
     "random-tree": System(ListOps, TreeClassifier, {"builder": "random", "dropout": 0.0}, RECIPE),
     "bt-cell": System(ListOps, BeamTreeClassifier, {"scorer": "parent"}, RECIPE),
     "ebt-cell": System(ListOps, BeamTreeClassifier, {"scorer": "children", "noise": "both"}, RECIPE),
+    "one-soft": System(ListOps, BeamTreeClassifier, {"relaxation": "one_soft"}, RECIPE),
+    "gumbel-tree": System(
+        ListOps, BeamTreeClassifier, {"beam": 1, "relaxation": "straight_through", "noise": "within"}, RECIPE
+    ),
     "lstm": System(ListOps, SequenceClassifier, {"kind": "lstm"}, RECIPE),
     "transformer": System(ListOps, SequenceClassifier, {"kind": "transformer"}, RECIPE),
 }

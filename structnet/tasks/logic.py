@@ -1,0 +1,131 @@
+"""Logical inference as a task: two formulas in, one of seven relations out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from structnet.datasets.logic import Pairs, generate, read_pairs
+from structnet.errors import StructureError
+from structnet.structures import Segments
+from structnet.structures.topology import ranges
+from structnet.tasks.task import Batch, mean_scores
+
+HELD_OUT = {"A": r"\( and \( not a \) \)", "B": r"\( and \( not .* \) \)", "C": r"\( (and|or) \( not .* \) \)"}
+TRAINED = 6  # most operators in training
+
+
+class LogicSplit:
+    """Rows of one split. A batch holds `(tokens [N], Segments)` with two members per sample: left 0, right 0, left 1, ..."""
+
+    def __init__(self, name: str, pairs: Pairs):
+        self.name, self.pairs = name, pairs
+        self.sizes = torch.from_numpy(pairs.ptr[2::2] - pairs.ptr[:-2:2])
+        self.operators = torch.from_numpy(pairs.operators)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def batch(self, rows: Tensor, generator: torch.Generator | None = None) -> Batch:
+        side = (2 * rows[:, None] + torch.arange(2)).flatten().numpy()
+        start, stop = self.pairs.ptr[side], self.pairs.ptr[side + 1]
+        tokens = torch.from_numpy(self.pairs.tokens[ranges(start, stop)].astype(np.int64))
+        target = torch.from_numpy(self.pairs.labels[rows.numpy()])
+        segments = Segments.from_lengths(torch.from_numpy(stop - start))
+        return Batch((tokens, segments), target, len(rows), {"operators": self.operators[rows]})
+
+
+class Logic:
+    """Relations of formulas, trained on at most 6 operators, marked on 7 to 12 (Bowman et al. 2015).
+
+    Args:
+        folder: of the original files `train0` .. `train12` (and `test7` .. `test12` where there are any, else the unused
+            `train7` ..); left out, the pairs are drawn.
+        held_out: "A", "B" or "C": training pairs that match the pattern become the split "held_out" instead.
+        seed, count: of the drawn pairs.
+    """
+
+    name = "logic"
+    train, validation = "train", "validation"
+    in_range = frozenset({"validation", "held_out"})
+    chance = 0.54
+
+    def __init__(self, folder: str = "", held_out: str = "", seed: int = 0, count: int = 500_000):
+        if held_out and held_out not in HELD_OUT:
+            raise StructureError(f"held_out out of {', '.join(HELD_OUT)}", repr(held_out), 'held_out="C"')
+        self.source = Source(folder, held_out, seed, count)
+        self.splits = ("validation", *(["held_out"] if held_out else []), *map(str, range(TRAINED + 1, 13)))
+
+    def split(self, name: str) -> LogicSplit:
+        if name not in ("train", *self.splits):
+            raise StructureError(f"one of train, {', '.join(self.splits)}", repr(name), 'split("12")')
+        return _split(self.source, name)
+
+    def from_file(self, path: str | Path) -> LogicSplit:
+        return LogicSplit(str(path), read_pairs(path))
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(output, batch.target)
+
+    def score(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        right = (output.argmax(-1) == batch.target).float()
+        return {"accuracy": right, "loss": F.cross_entropy(output.float(), batch.target, reduction="none")}
+
+    summary = staticmethod(mean_scores)
+
+
+@dataclass(frozen=True)
+class Source:
+    folder: str
+    held_out: str
+    seed: int
+    count: int
+
+
+@cache
+def _split(source: Source, name: str) -> LogicSplit:
+    if name.isdigit():
+        return LogicSplit(name, _test(source, int(name)))
+    known = [_training(source, operators) for operators in range(TRAINED + 1)]
+    matching = [_matches(pairs, source.held_out) for pairs in known]
+    if name == "held_out":
+        return LogicSplit(name, _join([pairs.take(np.flatnonzero(match)) for pairs, match in zip(known, matching)]))
+    rest = _join([pairs.take(np.flatnonzero(~match)) for pairs, match in zip(known, matching)])
+    tenth = np.arange(len(rest)) % 10 == 0  # every tenth row validates
+    return LogicSplit(name, rest.take(np.flatnonzero(tenth == (name == "validation"))))
+
+
+def _training(source: Source, operators: int) -> Pairs:
+    if source.folder:
+        return read_pairs(Path(source.folder) / f"train{operators}")
+    pairs = generate(source.count, source.seed)["train"]
+    return pairs.take(np.flatnonzero(pairs.operators == operators))
+
+
+def _test(source: Source, operators: int) -> Pairs:
+    if source.folder:
+        test = Path(source.folder) / f"test{operators}"
+        return read_pairs(test if test.exists() else test.with_name(f"train{operators}"))
+    pairs = generate(source.count, source.seed)["test"]
+    return pairs.take(np.flatnonzero(pairs.operators == operators))
+
+
+def _matches(pairs: Pairs, held_out: str) -> np.ndarray:
+    if not held_out:
+        return np.zeros(len(pairs), bool)
+    pattern = re.compile(HELD_OUT[held_out])
+    return np.array([bool(pattern.search(pairs.text(row))) for row in range(len(pairs))], bool)
+
+
+def _join(parts: list[Pairs]) -> Pairs:
+    lengths = np.concatenate([np.diff(part.ptr) for part in parts])
+    ptr = np.concatenate([[0], np.cumsum(lengths)])
+    tokens, labels, operators = (np.concatenate([getattr(p, n) for p in parts]) for n in ("tokens", "labels", "operators"))
+    return Pairs(tokens, ptr, labels, operators)
