@@ -67,23 +67,6 @@ def _gates_vjp(grad: Tensor, of_input: Tensor, of_state: Tensor, state: Tensor, 
     return grad * update
 
 
-def affine(first: Tensor, second: Tensor) -> Tensor:
-    """Composition of diagonal affine maps h -> a h + b, stored as `[..., a | b]`: first, then second.
-
-    Associative, not commutative; identity (1, 0).
-    """
-    first_a, first_b = first.chunk(2, -1)
-    second_a, second_b = second.chunk(2, -1)
-    return torch.cat([second_a * first_a, second_a * first_b + second_b], -1)
-
-
-def affine_vjp(grad: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    d_a, d_b = grad.chunk(2, -1)
-    first_a, first_b = first.chunk(2, -1)
-    second_a = second.chunk(2, -1)[0]
-    return torch.cat([d_a * second_a, d_b * second_a], -1), torch.cat([d_a * first_a + d_b * first_b, d_b], -1)
-
-
 def finite(left: Tensor, right: Tensor, table: Tensor) -> Tensor:
     """Product of distributions over the K elements of a finite magma, rows `[..., H K]`, table `[H, K, K, K]`.
 
@@ -112,6 +95,5 @@ class Operator:
 
 OPERATORS = {
     "symmetric_gru": Operator(symmetric_gru, symmetric_gru_vjp),
-    "affine": Operator(affine, affine_vjp),
     "finite": Operator(finite, finite_vjp),
 }

@@ -33,6 +33,8 @@ AGGREGATORS = {
     "sum": lambda width, size: (pyg.SumAggregation(), width, width),
 }  # fmt: skip
 
+LOGITS = ("modular", "finite")  # their rows are logits, which a GELU would cut off
+
 
 class SetOutput(NamedTuple):
     logits: Tensor  # [sets, 8], one per bit of the answer
@@ -52,7 +54,7 @@ class SetModel(nn.Module):
 
     Shapes: values in 0 .. 255 `[N]`, segments with S sets -> logits `[S, 8]` and the weighted auxiliary loss.
 
-    Differs from the paper in one linear map before an aggregator whose rows are not D wide.
+    Differs from the paper in one linear map before an aggregator whose rows are logits.
     """
 
     def __init__(self, aggregator: str = "lcm", width: int = 128, size: int = 2, associativity: float = 0.0):
@@ -62,7 +64,7 @@ class SetModel(nn.Module):
         self.associativity = associativity
         self.embedding = nn.Embedding(16, width)
         self.aggregator, wide_in, wide_out = AGGREGATORS[aggregator](width, size)
-        to_rows = nn.Identity() if wide_in == width else nn.Linear(width, wide_in)
+        to_rows = nn.Linear(width, wide_in) if aggregator in LOGITS else nn.Identity()
         self.encoder = nn.Sequential(nn.Linear(width, width), nn.GELU(), to_rows)
         self.decoder = nn.Sequential(nn.Linear(wide_out, width), nn.GELU(), nn.Linear(width, 8))
 
