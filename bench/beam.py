@@ -38,7 +38,11 @@ def naive(model: BeamTreeClassifier, tokens: Tensor, length: int) -> Tensor:
         beam, place = chosen // places.shape[2], places.flatten(1).gather(1, chosen)
         nodes = nodes[rows, beam]
         pick = torch.arange(nodes.shape[1])
-        merged = encoder.cell(nodes[rows, pick, place], nodes[rows, pick, place + 1]) if encoder.lazy else parents[rows, beam, place]
+        merged = (
+            encoder.cell(nodes[rows, pick, place], nodes[rows, pick, place + 1])
+            if encoder.lazy
+            else parents[rows, beam, place]
+        )
         at = torch.arange(size)
         shifted = torch.where((at < place[..., None])[..., None], nodes[:, :, :-1], nodes[:, :, 1:])
         nodes = torch.where((at == place[..., None])[..., None], merged[:, :, None], shifted)

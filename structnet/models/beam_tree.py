@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class ParentScorer(nn.Linear):
 
 
 class ChildScorer(nn.Sequential):
-    """EBT-GRC: the score of a pair is an MLP of the first `size` features of its children; nothing is composed."""
+    """EBT-GRC: the score of a pair is an MLP of the first `size` features of its children."""
 
     def __init__(self, size: int):
         super().__init__(nn.Linear(2 * size, size), nn.GELU(), nn.Linear(size, 1))
@@ -42,7 +43,7 @@ class ChildScorer(nn.Sequential):
 
 @dataclass(frozen=True)
 class Encoded:
-    """Value `[S, D]`, the beams of each sample (segments), their roots and log-probabilities, what the search found."""
+    """Value `[S, D]`, beams of each sample (segments), their roots and log-probabilities, what the search found."""
 
     value: Tensor
     beams: Segments
@@ -65,7 +66,7 @@ class Parse:
     found: Found
 
     def steps(self, beam: int = 0) -> tuple[list[list[tuple[int, float]]], list[dict[int, int]]]:
-        """For each merge of a beam of a single sample: (gap, probability) of every candidate, and for the gaps that were
+    """Value `[S, D]`, beams of each sample (segments), their roots and log-probabilities, the search behind them."""
         taken, by how many surviving beams. Gap g lies between leaves g and g + 1."""
         found, leaves = self.found, (self.trees.num_nodes // max(len(self.trees), 1) + 1) // 2
         start = list(range(leaves))
@@ -101,7 +102,8 @@ class BeamTreeEncoder(nn.Module):
             candidates stay, the rest become one, their convex combination); "straight_through" with `beam=1`: with
             `noise="within"` this is the Gumbel-Tree.
 
-    Shapes: x `[N, D]`, segments with S members, none empty -> value `[S, D]`; `encode` also gives the beams. Cost: see `search_trees` and `replay`.
+    Shapes: x `[N, D]`, segments with S members, none empty -> value `[S, D]`; `encode` also gives the beams. Cost: see
+    `search_trees` and `replay`, in relaxed training `soft_value`.
 
     Differs from the paper in: impossible places are masked before the softmax, no 1e-20 inside the logarithm, no
     surplus beams where a sample has fewer than K trees; dropout is drawn once per pair, and not in the search.
@@ -150,7 +152,8 @@ class BeamTreeEncoder(nn.Module):
         options = Options(self.beam, self.lazy, self.distinct, gradient or record, within, between)
         found, states = self._search(x, segments, options)
         if gradient:
-            roots, scores = replay(self.cell, self.scorer, x, found, self.lazy)
+            rows, scores = replay(self.cell, self.scorer, x, found, self.lazy)
+            roots = cast(Tensor, rows)
         else:
             row = torch.cat([torch.arange(len(x), device=x.device), found.row])
             roots, scores = states[row[found.root]], found.score.to(x.dtype)

@@ -14,8 +14,8 @@ from structnet.structures import Segments
 class PairClassifier(nn.Module):
     """Tokens of both sides -> leaves -> `BeamTreeEncoder` -> classes of `[u; v; u * v; |u - v|]`.
 
-    Head as in Ray Chowdhury and Caragea, "Beam Tree Recursive Cells", 2023, section 5 (after Mou et al., 2016). Arguments as
-    `BeamTreeClassifier`.
+    Head as in Ray Chowdhury and Caragea, "Beam Tree Recursive Cells", 2023, section 5 (after Mou et al., 2016).
+    Arguments as `BeamTreeClassifier`.
 
     Shapes: tokens `[N]`, segments with 2 S members (left 0, right 0, left 1, ...) -> logits `[S, classes]`.
 

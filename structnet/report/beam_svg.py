@@ -43,7 +43,9 @@ def induced_svg(tree: Tree, tokens: Sequence[str], brackets: Sequence[Span], val
     return tree_svg(tree, marks)
 
 
-def heat_svg(tokens: Sequence[str], steps: Sequence[Sequence[tuple[int, float]]], kept: Sequence[dict[int, int]]) -> str:
+def heat_svg(
+    tokens: Sequence[str], steps: Sequence[Sequence[tuple[int, float]]], kept: Sequence[dict[int, int]]
+) -> str:
     """Row = step, column = gap between two tokens: how likely the step merges across that gap.
 
     Args:
@@ -56,7 +58,9 @@ def heat_svg(tokens: Sequence[str], steps: Sequence[Sequence[tuple[int, float]]]
         cells.append(f'<text x="{LEFT - 8}" y="{y + 17}" text-anchor="end" fill="#5c6675">{row + 1}</text>')
         for gap, p in candidates:
             x, beams = LEFT + gap * CELL + CELL / 2, survivors.get(gap, 0)
-            title = f"step {row + 1}: {tokens[gap]} | {tokens[gap + 1]}  p = {p:.3f}" + (f", {beams} beams" if beams else "")
+            title = f"step {row + 1}: {tokens[gap]} | {tokens[gap + 1]}  p = {p:.3f}" + (
+                f", {beams} beams" if beams else ""
+            )
             edge = f'stroke="#d0372b" stroke-width="{1 + 0.6 * beams:.1f}"' if beams else 'stroke="#d5dbe3"'
             cells.append(
                 f'<rect x="{x + 2:.0f}" y="{y + 2}" width="{CELL - 4}" height="{CELL - 4}" rx="4" fill="#1f6feb" '
@@ -64,7 +68,7 @@ def heat_svg(tokens: Sequence[str], steps: Sequence[Sequence[tuple[int, float]]]
             )
     names = "".join(
         f'<text x="{LEFT + i * CELL + CELL / 2:.0f}" y="{TOP - 12}" text-anchor="middle" fill="#1d2733">'
-        f'{escape(token.lstrip("["))}</text>'
+        f"{escape(token.lstrip('['))}</text>"
         for i, token in enumerate(tokens)
     )
     width, height = LEFT + len(tokens) * CELL + 10, TOP + len(steps) * CELL + 10

@@ -68,7 +68,7 @@ class Found:
 
 
 class NativeBeams:
-    """`beams.cpp` behind three calls: `work`, `step`, `work`, `step`, ..., `result`. `beams_plain.py` says what it does."""
+    """`beams.cpp` behind three calls: `work`, `step`, `work`, ..., `result`. `beams_plain.py` says what it does."""
 
     def __init__(self, segments: Segments, options: Options):
         lib = library()

@@ -90,7 +90,9 @@ class PlainBeams:
         node = self.known.get((left, right))
         if node is None:
             node = self.known[left, right] = self.leaves + len(self.left)
-            for column, value in zip((self.left, self.right, self.row, self.score, self.sample), (left, right, -1, 0.0, s)):
+            for column, value in zip(
+                (self.left, self.right, self.row, self.score, self.sample), (left, right, -1, 0.0, s)
+            ):
                 column.append(value)
             if self.options.lazy:
                 self.wanted.append(node - self.leaves)
@@ -116,7 +118,9 @@ class PlainBeams:
                 candidates.append((score + self._noise(options.between, s, b, j), score, b, j))
         candidates.sort(key=lambda c: -c[0])
         if options.distinct:
-            candidates = list({self._nodes(beams[b], j): c for c in reversed(candidates) for _, _, b, j in [c]}.values())
+            candidates = list(
+                {self._nodes(beams[b], j): c for c in reversed(candidates) for _, _, b, j in [c]}.values()
+            )
             candidates.sort(key=lambda c: -c[0])
         chosen, number = candidates[: options.beam], {}
         for _, _, b, _ in chosen:

@@ -24,9 +24,9 @@ def search_trees(
 ) -> tuple[Found, State]:
     """Beam search for binary trees over each segment, without gradients (`replay` computes what it found, with them).
 
-    Every step merges one neighbouring pair in each beam: the `beam` best places of every beam by `log softmax(scores)`,
-    then the `beam` best of all these by the sum of logs so far. All pairs are cached: a merge leaves all but two of a
-    beam's pairs as they are, and beams share what they have in common.
+    Every step merges one neighbouring pair in each beam: the `beam` best places of every beam by
+    `log softmax(scores)`, then the `beam` best of all these by the sum of logs so far. All pairs are cached: a merge
+    leaves all but two of a beam's pairs as they are, and beams share what they have in common.
 
     Args:
         cell: binary, `cell(left, right)`.
@@ -34,9 +34,9 @@ def search_trees(
         leaves: state `[N, ...]`, rows grouped by `segments`, at least one row each.
         options: beam size, noise, what to keep.
 
-    Returns what was found, and the states of all rows (leaves, then composed pairs). Cost: one cell call per step; for a
-    sample of n leaves at most n + 2 K (n - 1) rows (K (n - 1) if lazy), less what its beams share. Samples that are done
-    take no part.
+    Returns what was found, and the states of all rows (leaves, then composed pairs). Cost: one cell call per step;
+    for a sample of n leaves at most n + 2 K (n - 1) rows (K (n - 1) if lazy), less what its beams share. Samples that
+    are done take no part.
 
     Raises:
         StructureError: rows do not fit, an empty segment, a beam below 1.
@@ -67,7 +67,9 @@ def _write(states: State, at: int, rows: State) -> int:
 
 def _check(leaves: State, segments: Segments, options: Options) -> None:
     if num_rows(leaves) != segments.num_rows:
-        raise StructureError(f"{segments.num_rows} leaf rows (segments.num_rows)", f"{num_rows(leaves)}", "matching ptr")
+        raise StructureError(
+            f"{segments.num_rows} leaf rows (segments.num_rows)", f"{num_rows(leaves)}", "matching ptr"
+        )
     if segments.num_segments and int(segments.lengths.min()) == 0:
         place = int(segments.lengths.argmin())
         raise StructureError("at least one leaf per segment", f"segment {place} without rows", "to drop empty segments")

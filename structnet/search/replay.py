@@ -19,9 +19,9 @@ def replay(cell: Cell, scorer: Scorer, leaves: State, found: Found, lazy: bool =
 
         log p(beam) = sum over its merges of (score of the merged pair - logsumexp of all scores at that moment).
 
-    Composed are the nodes of surviving beams and, where the scorer reads composed pairs, the members of their softmaxes:
-    `fold_tree` over that DAG. Cost: those cell rows in as many calls as the DAG is high; the logsumexps read n^2 / 2 scores
-    per line of descent.
+    Composed are the nodes of surviving beams and, where the scorer reads composed pairs, the members of their
+    softmaxes: `fold_tree` over that DAG. Cost: those cell rows in as many calls as the DAG is high; the logsumexps read
+    n^2 / 2 scores per line of descent.
     """
     first, pairs = num_rows(leaves), found.left.numel()
     wanted = torch.zeros(first + pairs, dtype=torch.bool, device=found.left.device)

@@ -1,18 +1,18 @@
 """Beam search with gradients through the selection: OneSoft, and straight-through for a single beam.
 
-The merges of the last beam are fractional, so all of its pairs are composed anew at every step; the other beams choose
-hard and keep their pairs. Everything is flat: `R` nodes of all samples A that are not done, and `P = R - A` pairs, which
-are the node rows of the next step. B is the number of beams, at most K.
+The merges of the last beam are fractional, so all of its pairs are composed anew at every step; the other beams
+choose hard and keep their pairs. Everything is flat: `R` nodes of all samples A that are not done, and `P = R - A`
+pairs, which are the node rows of the next step. B is the number of beams, at most K.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from structnet.recursion import Cell
 from structnet.search.driver import Scorer
 from structnet.search.replay import logsumexp
 from structnet.structures import Segments
@@ -48,7 +48,13 @@ class Choice:
 
 
 def soft_value(
-    cell: Cell, scorer: Scorer, leaves: Tensor, segments: Segments, beam: int, straight: bool, noise: bool
+    cell: Callable[..., Tensor],
+    scorer: Scorer,
+    leaves: Tensor,
+    segments: Segments,
+    beam: int,
+    straight: bool,
+    noise: bool,
 ) -> Tensor:
     """The value `[S, D]` of each sample: its beams' roots, weighted by the softmax of log p.
 
@@ -136,7 +142,7 @@ def _move(x: Tensor, pairs: Tensor, at: Places, choice: Choice) -> Tensor:
     return torch.cat([moved, soft.unsqueeze(1)], 1)
 
 
-def _compose(cell: Cell, x: Tensor, old: Tensor, at: Places, beam: Tensor, place: Tensor) -> Tensor:
+def _compose(cell: Callable[..., Tensor], x: Tensor, old: Tensor, at: Places, beam: Tensor, place: Tensor) -> Tensor:
     """Pairs of the new nodes `[P, B', D]`: hard beams keep all but the two beside their merge, the soft beam none.
     `old` are the pairs before the merge; place q of them lies left of place q + 1 as the node rows do."""
     if not len(x):

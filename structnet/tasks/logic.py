@@ -23,7 +23,7 @@ TRAINED = 6  # most operators in training
 
 
 class LogicSplit:
-    """Rows of one split. A batch holds `(tokens [N], Segments)` with two members per sample: left 0, right 0, left 1, ..."""
+    """Rows of one split. A batch holds `(tokens [N], Segments)`, two members a sample: left 0, right 0, left 1, ..."""
 
     def __init__(self, name: str, pairs: Pairs):
         self.name, self.pairs = name, pairs
@@ -46,8 +46,8 @@ class Logic:
     """Relations of formulas, trained on at most 6 operators, marked on 7 to 12 (Bowman et al. 2015).
 
     Args:
-        folder: of the original files `train0` .. `train12` (and `test7` .. `test12` where there are any, else the unused
-            `train7` ..); left out, the pairs are drawn.
+        folder: of the original files `train0` .. `train12` (and `test7` .. `test12` where there are any, else the
+            unused `train7` ..); left out, the pairs are drawn.
         held_out: "A", "B" or "C": training pairs that match the pattern become the split "held_out" instead.
         seed, count: of the drawn pairs.
     """
@@ -127,5 +127,7 @@ def _matches(pairs: Pairs, held_out: str) -> np.ndarray:
 def _join(parts: list[Pairs]) -> Pairs:
     lengths = np.concatenate([np.diff(part.ptr) for part in parts])
     ptr = np.concatenate([[0], np.cumsum(lengths)])
-    tokens, labels, operators = (np.concatenate([getattr(p, n) for p in parts]) for n in ("tokens", "labels", "operators"))
+    tokens, labels, operators = (
+        np.concatenate([getattr(p, n) for p in parts]) for n in ("tokens", "labels", "operators")
+    )
     return Pairs(tokens, ptr, labels, operators)

@@ -1,7 +1,7 @@
 """The published beam search, word by word, one sample at a time: lists, loops, gradients through everything.
 
-Ray Chowdhury and Caragea, "Beam Tree Recursive Cells", 2023, and "Efficient Beam Tree Recursion", 2023. No dropout. Gumbel
-noise is an argument: `noise(step, beam, place)` for the choice inside a beam and for the choice between beams.
+Ray Chowdhury and Caragea, "Beam Tree Recursive Cells", 2023, and "Efficient Beam Tree Recursion", 2023. No dropout.
+Gumbel noise is an argument, a function of (step, beam, place), one inside a beam and one between beams.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ def value(beams: list[Beam]) -> Tensor:
 
 
 def shift(select: Tensor, parents: Tensor, nodes: Tensor) -> Tensor:
-    """Fractional merge: place j becomes s_j parent_j + (1 - s_1 - .. - s_j) node_j + (s_1 + .. + s_{j-1}) node_{j+1}."""
+    """Fractional merge: s_j parent_j + (1 - s_1 - .. - s_j) node_j + (s_1 + .. + s_{j-1}) node_{j+1} at place j."""
     kept = 1 - select.cumsum(0)
     moved = select.cumsum(0) - select
     return select[:, None] * parents + kept[:, None] * nodes[:-1] + moved[:, None] * nodes[1:]
 
 
 def one_soft(cell, scorer, leaves: Tensor, beam: int) -> Tensor:
-    """OneSoft: of all candidates the best K - 1 stay, the rest become one by the softmax of their log p, which averages
-    selections, parents, nodes and log p."""
+    """OneSoft: of all candidates the best K - 1 stay, the rest become one by the softmax of their log p, which
+    averages selections, parents, nodes and log p."""
     beams = [(leaves, leaves.new_zeros(()))]
     for _ in range(len(leaves) - 1):
         candidates = []  # (log p, selection, parents, nodes)

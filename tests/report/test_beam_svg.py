@@ -35,7 +35,11 @@ def test_parse_describes_a_model_on_an_expression():
     torch.manual_seed(0)
     line, sections = describe(BeamTreeClassifier(width=8, beam=3).eval(), encode("[MAX 2 [MIN 4 7 ] 0 ]"))
     assert "true 4" in line and re.search(r"of 2 brackets found, \d of 7 merges across", line)
-    assert [name.split(",")[0] for name, _ in sections] == ["Induced tree", "Gold tree", "Where each step may merge: best beam; red frames survived"]
+    assert [name.split(",")[0] for name, _ in sections] == [
+        "Induced tree",
+        "Gold tree",
+        "Where each step may merge: best beam; red frames survived",
+    ]
     heat = sections[2][1]
     assert heat.count("<rect") == sum(range(1, 8))  # 7 candidates, then 6, ...
     probabilities = [float(p) for p in re.findall(r"step 1: .*?p = ([0-9.]+)", heat)]

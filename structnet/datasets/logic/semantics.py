@@ -1,4 +1,4 @@
-"""Propositional formulas: truth tables of 64 bits, one per assignment of the six variables, and how two of them relate."""
+"""Propositional formulas: truth tables of 64 bits, one per assignment of six variables, and how two of them relate."""
 
 from __future__ import annotations
 
@@ -36,7 +36,13 @@ def _negation(part: list) -> int | None:
 
 def _binary(part: list) -> int | None:
     opening, left, inner, name, right, *closing = part
-    if opening != "(" or inner != "(" or closing != [")", ")"] or not isinstance(left, int) or not isinstance(right, int):
+    if (
+        opening != "("
+        or inner != "("
+        or closing != [")", ")"]
+        or not isinstance(left, int)
+        or not isinstance(right, int)
+    ):
         return None
     return {"and": left & right, "or": left | right}.get(name)
 
