@@ -66,8 +66,8 @@ class Parse:
     found: Found
 
     def steps(self, beam: int = 0) -> tuple[list[list[tuple[int, float]]], list[dict[int, int]]]:
-    """Value `[S, D]`, beams of each sample (segments), their roots and log-probabilities, the search behind them."""
-        taken, by how many surviving beams. Gap g lies between leaves g and g + 1."""
+        """For each merge of a beam of a single sample: (gap, probability) of every candidate, and for the gaps that
+        were taken, by how many surviving beams. Gap g lies between leaves g and g + 1."""
         found, leaves = self.found, (self.trees.num_nodes // max(len(self.trees), 1) + 1) // 2
         start = list(range(leaves))
         for left in found.left.tolist():
