@@ -8,6 +8,7 @@ import torch
 from structnet.datasets.logic import RELATIONS, generate, read_pairs, relation, truth_table
 from structnet.errors import StructureError
 from structnet.models import PairClassifier
+from structnet.structures import Segments
 from structnet.tasks.logic import Logic
 from structnet.tasks.task import Split
 
@@ -59,6 +60,8 @@ def test_training_sees_at_most_six_operators_and_tests_are_others():
     task = Logic(count=3000)
     train = task.split("train").pairs
     assert train.operators.max() == 6
+    known, held = len(task.split("train")), len(task.split("validation"))
+    assert held == (known + held + 9) // 10  # every tenth row
     seen = {train.text(row) for row in range(len(train))}
     for name in task.splits:
         pairs = task.split(name).pairs
@@ -119,8 +122,16 @@ def test_published_split_sizes(shared_data, held_out, sizes):
     assert not held_out or len(task.split("held_out")) == sizes[2]
 
 
-def test_odd_members_are_named():
-    from structnet.structures import Segments
+def test_pair_features_are_those_of_the_paper():
+    torch.manual_seed(0)
+    model, seen = PairClassifier(width=4).eval(), []
+    model.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    tokens, segments = torch.tensor([0, 1, 2, 3, 4]), Segments.from_lengths(torch.tensor([2, 3]))
+    model(tokens, segments)
+    u, v = model.encoder(model.leaves(tokens), segments)
+    torch.testing.assert_close(seen[0][0], torch.cat([u, v, u * v, (u - v).abs()]))
 
+
+def test_odd_members_are_named():
     with pytest.raises(StructureError, match="two members per sample"):
         PairClassifier(width=4)(torch.zeros(3, dtype=torch.int64), Segments.from_lengths(torch.tensor([1, 1, 1])))
