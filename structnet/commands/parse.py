@@ -52,7 +52,7 @@ def describe(model, tokens) -> tuple[str, list[tuple[str, str]]]:
     tree = parse.trees.unbatch()[0]
     values = [str(v) for v in parse.logits[: tree.num_nodes].argmax(-1).tolist()]
     inner = [span for span in spans(tree) if span[0] < span[1]]
-    recall = sum(one in inner for one in lists) / max(len(lists), 1)
+    recall = sum(one in inner for one in lists) / len(lists) if lists else 1.0
     wrong = sum(crossing(span, lists) for span in inner)
     line = (
         f"value {said}, true {split.answers[0]}; {recall:.0%} of {len(lists)} brackets found, {wrong} of {len(inner)} "
