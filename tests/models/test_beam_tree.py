@@ -286,3 +286,17 @@ def test_bad_input_is_named():
         encoder("parent", 0)(*batch((2,)))
     with pytest.raises(StructureError, match="none, within, both"):
         BeamTreeEncoder(4, noise="gumbel")
+
+
+@pytest.mark.parametrize("lengths", [(), (1,), (1, 1)])
+@pytest.mark.parametrize("relaxation", ["hard", "one_soft"])
+def test_nothing_to_merge(lengths, relaxation):
+    """A single leaf is its own value; no sample gives no row."""
+    model = encoder("parent", 3, relaxation=relaxation).train()
+    segments = Segments.from_lengths(torch.tensor(lengths, dtype=torch.int64))
+    x = torch.randn(len(lengths), 6, dtype=torch.float64, requires_grad=True)
+    value = model(x, segments)
+    torch.testing.assert_close(value, x)
+    assert torch.autograd.grad(value.sum(), x)[0].eq(1).all()
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(x, segments), x.detach())
