@@ -49,7 +49,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.average = {name: p.detach().clone() for name, p in model.state_dict().items()} if settings.ema else None
         self.per_epoch = len(epoch_batches(self.split.sizes, settings, 0))
-        self.total = settings.epochs * self.per_epoch
+        self.total = settings.steps or settings.epochs * self.per_epoch
         self.record = Record(run / "log.jsonl", active=self.rank == 0)
         self.quiet = quiet or self.rank > 0
         self.step, self.spent, self.stopping = 0, 0.0, ""
@@ -75,7 +75,7 @@ class Trainer:
                     if due or self.stopping or self.step == self.total:
                         last = self._evaluate()
                         self._save()
-                    if self.stopping:
+                    if self.stopping or self.step == self.total:
                         break
         self.record.write("end", step=self.step, reason=self.stopping or "all updates done", best=self.best)
         return {**last, "reason": self.stopping or "all updates done"}

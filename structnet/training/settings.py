@@ -19,6 +19,7 @@ class TrainSettings:
 
     Attributes:
         epochs: passes over the training split.
+        steps: updates in all, instead of `epochs`; 0 to go by epochs.
         batch_size: samples per update, over all processes.
         accumulate: parts that a batch is cut into to save memory; the update is the same.
         lr, weight_decay: of AdamW.
@@ -43,6 +44,7 @@ class TrainSettings:
     """
 
     epochs: int = 10
+    steps: int = 0
     batch_size: int = 128
     accumulate: int = 1
     lr: float = 1e-3
