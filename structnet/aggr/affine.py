@@ -15,8 +15,8 @@ class AffineScanAggregation(SetAggregation):
         a_t = sigmoid(W_a x_t)  (tanh if `signed`),   b_t = (1 - |a_t|) * tanh(W_b x_t)
         h_t = a_t * h_{t-1} + b_t,   h_0 = 0,   out = W_o h_n
 
-    Each row is an affine map of the state, and affine maps compose associatively (Martin and Cundy, "Parallelizing linear
-    recurrent neural nets over sequence length", 2018), so `segment_scan` does it in logarithmic depth on parallel
+    Each row is an affine map of the state, and affine maps compose associatively (Martin and Cundy, "Parallelizing
+    linear recurrent neural nets over sequence length", 2018), so `segment_scan` needs logarithmic depth on parallel
     hardware and in one pass over memory on a CPU.
 
     Args:
@@ -24,7 +24,7 @@ class AffineScanAggregation(SetAggregation):
         signed: let a_t be negative, without which parity cannot be tracked.
         shuffle: in training, a new order of the rows of every set.
 
-    Shapes: x `[N, in_channels]` -> `[sets, out_channels]`. An empty set gives W_o 0, the learned bias. Cost: linear in N.
+    Shapes: x `[N, in_channels]` -> `[sets, out_channels]`. An empty set gives W_o 0, the learned bias. Cost: O(N).
     """
 
     def __init__(self, in_channels: int, out_channels: int, signed: bool = True, shuffle: bool = False):

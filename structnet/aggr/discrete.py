@@ -26,6 +26,8 @@ class ModularAggregation(SetAggregation):
     Args:
         heads: sums per row.
         modulus: m.
+        sharpness: factor on the logits. Products of undecided distributions vanish, so a learner that starts decided
+            (6) finds what one that starts even (1) does not.
         hard: in evaluation, take the likeliest residue of each row and add integers: no error builds up, so what is
             right on 16 elements is right on a million.
 
@@ -33,9 +35,9 @@ class ModularAggregation(SetAggregation):
     is exactly 0, which takes exactly even odds, the gradient through it is 0.
     """
 
-    def __init__(self, heads: int, modulus: int = 2, hard: bool = True):
+    def __init__(self, heads: int, modulus: int = 2, sharpness: float = 1.0, hard: bool = True):
         super().__init__()
-        self.heads, self.modulus, self.hard = heads, modulus, hard
+        self.heads, self.modulus, self.sharpness, self.hard = heads, modulus, sharpness, hard
 
     def aggregate(self, x: Tensor, sets: Sets) -> Tensor:
         rows, logits = sets.rows(x.shape[0]), x.unflatten(-1, (self.heads, self.modulus))
@@ -43,7 +45,7 @@ class ModularAggregation(SetAggregation):
             residue = logits.argmax(-1)
             total = residue.new_zeros(sets.size, self.heads).index_add(0, rows, residue) % self.modulus
             return F.one_hot(total, self.modulus).to(x.dtype).flatten(1)
-        return self._soft(logits.softmax(-1), rows, sets.size).flatten(1)
+        return self._soft((self.sharpness * logits).softmax(-1), rows, sets.size).flatten(1)
 
     def _soft(self, p: Tensor, rows: Tensor, size: int) -> Tensor:
         residues = torch.arange(self.modulus, device=p.device)
@@ -57,7 +59,9 @@ class ModularAggregation(SetAggregation):
         return ((length.exp() * turn.cos()) @ cos + (length.exp() * turn.sin()) @ sin) / self.modulus
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.heads}, modulus={self.modulus}, hard={self.hard})"
+        return (
+            f"{type(self).__name__}({self.heads}, modulus={self.modulus}, sharpness={self.sharpness}, hard={self.hard})"
+        )
 
 
 class FiniteMonoidAggregation(SetAggregation):

@@ -1,4 +1,4 @@
-"""Monoids that are exactly associative and commutative, whatever their weights: sorted lists, log-sum-exp, attention."""
+"""Monoids that are exactly associative and commutative whatever their weights: sorted lists, logsumexp, attention."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class AttentionAggregation(SetAggregation):
         in_channels, out_channels: width of a row and of a value; `heads` must divide out_channels.
         heads: scores per row.
 
-    Shapes: x `[N, in_channels]` -> `[sets, out_channels]`. An empty set (-inf, 0, 0) is read out as the learned `empty`.
-    Cost: linear in N.
+    Shapes: x `[N, in_channels]` -> `[sets, out_channels]`. An empty set (-inf, 0, 0) is read out as the learned
+    `empty`. Cost: linear in N.
     """
 
     def __init__(self, in_channels: int, out_channels: int, heads: int = 1):

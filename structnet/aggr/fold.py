@@ -16,6 +16,7 @@ from structnet.aggr.groups import group
 from structnet.aggr.plan import FoldPlan, fold_plan
 from structnet.cells.monoids import OPERATORS
 
+
 def fold(
     x: Tensor,
     identity: Tensor,

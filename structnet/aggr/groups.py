@@ -15,7 +15,7 @@ from structnet.structures import Segments
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Rows of sets in any order: `x[order]` (x itself if `order` is None) is grouped by `segments`, given order kept."""
+    """Rows of sets in any order: `x[order]` (x itself if `order` is None) is grouped by `segments`, in order."""
 
     segments: Segments
     order: Tensor | None = None
@@ -61,9 +61,8 @@ def _kept(tensor: Tensor, size: int, build: Callable[[], Groups]) -> Groups:
         return build()
     owner = tensor if tensor._base is None else tensor._base
     key = (tensor.storage_offset(), tensor.stride(), tensor.shape, size)
-    version, known = _KEPT.get(owner, (None, {}))
-    if version != tensor._version:
-        known = {}
+    kept = _KEPT.get(owner)
+    known = kept[1] if kept is not None and kept[0] == tensor._version else {}
     if key not in known:
         known[key] = build()
         _KEPT[owner] = (tensor._version, known)

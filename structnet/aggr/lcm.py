@@ -47,7 +47,9 @@ class LCMAggregation(SetAggregation):
     ):
         super().__init__(shuffle)
         if in_channels != out_channels and not project:
-            raise StructureError("in_channels == out_channels without project", f"{in_channels}, {out_channels}", "project=True")
+            raise StructureError(
+                "in_channels == out_channels without project", f"{in_channels}, {out_channels}", "project=True"
+            )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.project, self.random_trees = project, random_trees
         self.lin = nn.Linear(in_channels, out_channels) if project else None

@@ -1,8 +1,8 @@
 """Auxiliary losses of learned monoids, collected where they are asked for and nowhere else.
 
-    with collect_losses() as losses:
-        out = model(x, edge_index)
-    loss = criterion(out) + losses.total(associativity=1.0, identity=0.1)
+with collect_losses() as losses:
+    out = model(x, edge_index)
+loss = criterion(out) + losses.total(associativity=1.0, identity=0.1)
 """
 
 from __future__ import annotations

@@ -77,7 +77,9 @@ def swap_loss(cell: nn.GRUCell | nn.LSTMCell, x: Tensor, segments: Segments, ini
     if not second.numel():
         return x.sum() * 0
     starts = place[second] == 1
-    before = state_map(lambda s, i: torch.where(starts[:, None], i[segments.index[second]], s[second - 2]), states, initial)
+    before = state_map(
+        lambda s, i: torch.where(starts[:, None], i[segments.index[second]], s[second - 2]), states, initial
+    )
     straight = cell(x[second], cell(x[second - 1], before))
     swapped = cell(x[second - 1], cell(x[second], before))
     return (_value(straight) - _value(swapped)).square().sum(-1).mean()

@@ -19,7 +19,7 @@ PREFIX = "Structnet"
 
 
 def register_with_pyg() -> Callable[[], None]:
-    """Make `MessagePassing(aggr="structnet_lcm", aggr_kwargs=...)` and the like work; returns a function that undoes it.
+    """Make `MessagePassing(aggr="structnet_lcm", aggr_kwargs=...)` and the like work; returns what undoes it.
 
     PyG finds aggregators by the class names in `torch_geometric.nn.aggr`, where `LCMAggregation` is PyG's own. So each
     class goes there as a subclass with `Structnet` before its name; passing an instance needs none of this. Registering
@@ -33,7 +33,9 @@ def register_with_pyg() -> Callable[[], None]:
     for name, cls in added.items():
         other = taken.get(normalize_string(name))
         if other is not None and not (isinstance(other, type) and issubclass(other, cls)):
-            raise StructureError(f"no {name} in torch_geometric.nn.aggr yet", repr(other), "an instance: aggr=LCMAggregation(...)")
+            raise StructureError(
+                f"no {name} in torch_geometric.nn.aggr yet", repr(other), "an instance: aggr=LCMAggregation(...)"
+            )
     for name, cls in added.items():
         if not hasattr(host, name):
             setattr(host, name, type(name, (cls,), {"__module__": cls.__module__, "__doc__": cls.__doc__}))

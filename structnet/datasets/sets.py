@@ -74,7 +74,9 @@ def sample(name: str, lengths: np.ndarray, rng: np.random.Generator, balanced: b
     """
     ask = question(name)
     if len(lengths) and lengths.min() < ask.smallest:
-        raise StructureError(f"at least {ask.smallest} elements for {name}", str(lengths.min()), f"lengths >= {ask.smallest}")
+        raise StructureError(
+            f"at least {ask.smallest} elements for {name}", str(lengths.min()), f"lengths >= {ask.smallest}"
+        )
     if balanced and ask.rank is None:
         raise StructureError("a question about a rank", name, "balanced=False: its answers are even as they are")
     ptr = np.concatenate([[0], np.cumsum(lengths)])

@@ -39,7 +39,11 @@ class Processor(MessagePassing):
         self.edges, self.graphs = nn.Linear(width, width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
         self.own, self.message_in = nn.Linear(2 * width, width), nn.Linear(width, width)
-        self.gate_own, self.gate_in, self.gate = nn.Linear(2 * width, width), nn.Linear(width, width), nn.Linear(width, width)
+        self.gate_own, self.gate_in, self.gate = (
+            nn.Linear(2 * width, width),
+            nn.Linear(width, width),
+            nn.Linear(width, width),
+        )
         self.norm = nn.LayerNorm(width)
         nn.init.constant_(self.gate.bias, -3.0)  # keep the state at first
 
@@ -108,7 +112,9 @@ class AlgorithmicReasoner(nn.Module):
     with torch's default initialisation.
     """
 
-    def __init__(self, probes: Iterable[Probe], width: int = 128, aggregator: str | Aggregation = "max", triplets: bool = False):
+    def __init__(
+        self, probes: Iterable[Probe], width: int = 128, aggregator: str | Aggregation = "max", triplets: bool = False
+    ):
         super().__init__()
         self.width = width
         self.probes = {name: (stage, location, kind) for name, stage, location, kind, _ in probes}
@@ -146,8 +152,8 @@ class AlgorithmicReasoner(nn.Module):
         for name, value in values.items():
             _, location, kind = self.probes[name]
             rows = value if value.dim() == 2 else value[:, None]
-            total["edge" if kind == "pointer" else location] = total["edge" if kind == "pointer" else location] + self.encoders[
-                name](rows.to(like.dtype))  # fmt: skip
+            place = "edge" if kind == "pointer" else location
+            total[place] = total[place] + self.encoders[name](rows.to(like.dtype))
         return list(total.values())
 
     def _decode(self, data: Data, nodes: Tensor, edges: Tensor, graphs: Tensor) -> dict[str, Tensor]:
@@ -164,7 +170,7 @@ class AlgorithmicReasoner(nn.Module):
         return edges.index_fill(0, value, 1.0)
 
     def _soft(self, data: Data, name: str, logits: Tensor) -> Tensor:
-        _, location, kind = self.probes[name]
+        kind = self.probes[name][2]
         if kind == "mask":
             return logits.sigmoid()
         if kind == "categorical":

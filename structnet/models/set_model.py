@@ -26,7 +26,7 @@ AGGREGATORS = {
     "attention": lambda width, size: (aggr.AttentionAggregation(width, width, size), width, width),
     # as many heads as fit: eight for eight bits leave bits that no head has found (measured)
     "modular": lambda width, size: (
-        aggr.ModularAggregation(width // size, size), width // size * size, width // size * size),
+        aggr.ModularAggregation(width // size, size, sharpness=6.0), width // size * size, width // size * size),
     "finite": lambda width, size: (
         aggr.FiniteMonoidAggregation(width // size, size), width // size * size, width // size * size),
     "max": lambda width, size: (pyg.MaxAggregation(), width, width),
@@ -49,7 +49,8 @@ class SetModel(nn.Module):
     Args:
         aggregator: a name in `AGGREGATORS`.
         width: D.
-        size: the aggregator's own number: k of "top_k", modulus of "modular", elements of "finite", heads of "attention".
+        size: the aggregator's own number: k of "top_k", modulus of "modular", elements of "finite", heads of
+            "attention".
         associativity: weight of the associativity loss ("lcm", "lcm_random", "finite").
 
     Shapes: values in 0 .. 255 `[N]`, segments with S sets -> logits `[S, 8]` and the weighted auxiliary loss.

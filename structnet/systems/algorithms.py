@@ -26,8 +26,10 @@ PHASES = {"graham_scan": 5}
 def probes_of(algorithm: str) -> list[Probe]:
     """What `AlgorithmicReasoner` needs to know of an algorithm."""
     classes = {**CLASSES, "phase": PHASES.get(algorithm, 3)}
-    return [(name, *probe, classes[name] if probe.kind == "categorical" else 1)
-            for name, probe in ALGORITHMS[algorithm].spec.items()]  # fmt: skip
+    return [
+        (name, stage, location, kind, classes[name] if kind == "categorical" else 1)
+        for name, (stage, location, kind) in ALGORITHMS[algorithm].spec.items()
+    ]
 
 
 class Reasoner(AlgorithmicReasoner):

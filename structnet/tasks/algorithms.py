@@ -27,7 +27,8 @@ def collate(algorithm: Algorithm, runs: list[Trace]) -> Data:
     """Runs of any sizes as complete graphs in one `Data`, all on flat rows; edges grouped by target, senders in order.
 
     Attributes: edge_index; graph `[N]`; node_ptr, edge_ptr; num_nodes_of and lengths `[runs]`; inputs, outputs
-    `{name: rows}` and hints `{name: [T, rows]}`, zero beyond a run's own length. A pointer is the number of the edge
+    `{name: rows}` and hints `{name: [T, rows]}`, the last one repeated beyond a run's own length. A pointer is the
+    number of the edge
     from the node that is pointed at.
     """
     sizes = np.array([len(run.inputs["pos"]) for run in runs])
@@ -44,10 +45,16 @@ def collate(algorithm: Algorithm, runs: list[Trace]) -> Data:
         return np.stack(arrays) if location == "graph" else np.concatenate(arrays)
 
     def stage(which: str, data: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
-        return {name: _tensor(joined([d[name] for d in data], p.location, p.kind)) for name, p in algorithm.probes(which).items()}
+        return {
+            name: _tensor(joined([d[name] for d in data], p.location, p.kind))
+            for name, p in algorithm.probes(which).items()
+        }
 
     hints = [run.hints for run in runs]
-    steps = [stage("hint", [{k: v[min(t, n - 1)] for k, v in h.items()} for h, n in zip(hints, lengths)]) for t in range(max(lengths))]
+    steps = [
+        stage("hint", [{k: v[min(t, n - 1)] for k, v in h.items()} for h, n in zip(hints, lengths)])
+        for t in range(max(lengths))
+    ]
     return Data(
         edge_index=_tensor(np.stack([first + local % each, first + local // each])), num_nodes=int(node_ptr[-1]),
         graph=_tensor(np.repeat(np.arange(len(runs)), sizes)), node_ptr=_tensor(node_ptr), edge_ptr=_tensor(edge_ptr),
@@ -73,7 +80,9 @@ class AlgorithmSplit:
     def batch(self, rows: Tensor, generator: torch.Generator | None = None) -> Batch:
         fresh = None if generator is None else int(torch.randint(2**62, (), generator=generator))
         seeds = [[self.seed, r] if fresh is None else [fresh, r] for r in rows.tolist()]
-        runs = [self.algorithm.sample(np.random.default_rng(s), int(n)) for s, n in zip(seeds, self.nodes[rows.numpy()])]
+        runs = [
+            self.algorithm.sample(np.random.default_rng(s), int(n)) for s, n in zip(seeds, self.nodes[rows.numpy()])
+        ]
         if fresh is not None:
             for run in runs:
                 run.inputs["pos"] = np.sort(np.random.default_rng([fresh, len(runs)]).random(len(run.inputs["pos"])))
@@ -97,7 +106,7 @@ class Algorithms:
 
     name = "algorithms"
     train, validation = "train", "validation"
-    splits = ("validation", "test")
+    splits: tuple[str, ...] = ("validation", "test")
     in_range = frozenset({"validation"})
     chance = 0.0
 
@@ -122,8 +131,9 @@ class Algorithms:
         steps = max(int(data.lengths.max()) - 1, 1)
         if data.hints and len(next(iter(data.hints.values()))) > 1:
             for name, logits in output.hints.items():
-                per_step = [_loss(data, self.probes[name], logits[t], data.hints[name][t + 1]) * (data.lengths > t + 1) for t in range(steps)]
-                total = total + torch.stack(per_step).sum() / (data.lengths - 1).sum().clamp(min=1) / len(output.hints)
+                said = zip(range(steps), logits, data.hints[name][1:])
+                running = [_loss(data, self.probes[name], a, b) * (data.lengths > t + 1) for t, a, b in said]
+                total = total + torch.stack(running).sum() / (data.lengths - 1).sum().clamp(min=1) / len(output.hints)
         return total
 
     def score(self, output, batch: Batch) -> dict[str, Tensor]:
@@ -136,8 +146,12 @@ class Algorithms:
         return {"score": torch.stack(each).mean(0), **found}
 
     def summary(self, scores: dict[str, Tensor], keys: dict[str, Tensor]) -> dict[str, float]:
-        names = {key.rsplit(".", 1)[0] for key in scores if "." in key}
-        pooled = {n: _ratio({k.rsplit(".", 1)[1]: v.double().sum() for k, v in scores.items() if k.rsplit(".", 1)[0] == n}) for n in names}
+        sums: dict[str, dict[str, Tensor]] = {}
+        for key, value in scores.items():
+            if key != "score":
+                name, count = key.rsplit(".", 1)
+                sums.setdefault(name, {})[count] = value.double().sum()
+        pooled = {name: _ratio(counts) for name, counts in sums.items()}
         return {"score": float(torch.stack(list(pooled.values())).mean()), **{n: float(v) for n, v in pooled.items()}}
 
 
@@ -145,7 +159,12 @@ def _groups(data: Data, location: str, kind: str) -> Tensor:
     """The run of each row."""
     if location == "graph":
         return torch.arange(len(data.lengths), device=data.graph.device)
-    return data.graph if location == "node" or kind == "pointer" else data.graph[data.edge_index[1]]
+    return data.graph if location == "node" or kind == "pointer" else data.graph[_targets(data)]
+
+
+def _targets(data: Data) -> Tensor:
+    assert data.edge_index is not None
+    return data.edge_index[1]
 
 
 def _loss(data: Data, probe, logits: Tensor, target: Tensor) -> Tensor:
@@ -156,7 +175,7 @@ def _loss(data: Data, probe, logits: Tensor, target: Tensor) -> Tensor:
         chosen = softmax(logits, data.graph, num_nodes=runs).clamp(min=1e-12).log()
         return -scatter(chosen * target, data.graph, dim_size=runs)
     if kind == "pointer":
-        chosen = softmax(logits, data.edge_index[1], num_nodes=len(data.graph)).clamp(min=1e-12).log()
+        chosen = softmax(logits, _targets(data), num_nodes=len(data.graph)).clamp(min=1e-12).log()
         return -scatter(chosen[target], data.graph, dim_size=runs, reduce="mean")
     if kind == "categorical":
         rows = -(logits.log_softmax(-1) * target).sum(-1)
@@ -180,11 +199,14 @@ def _counts(data: Data, probe, logits: Tensor, target: Tensor) -> dict[str, Tens
         right = scatter((logits == best[data.graph]) * target, data.graph, dim_size=runs)
         return {"right": right, "total": torch.ones_like(right)}
     if kind == "pointer":
-        best = scatter(logits, data.edge_index[1], dim_size=len(data.graph), reduce="max")
+        best = scatter(logits, _targets(data), dim_size=len(data.graph), reduce="max")
         rows = (logits[target] == best).float()
     else:
         rows = (logits.argmax(-1) == target.argmax(-1)).float()
-    return {"right": scatter(rows, groups, dim_size=runs), "total": scatter(torch.ones_like(rows), groups, dim_size=runs)}
+    return {
+        "right": scatter(rows, groups, dim_size=runs),
+        "total": scatter(torch.ones_like(rows), groups, dim_size=runs),
+    }
 
 
 def _ratio(counts: dict[str, Tensor]) -> Tensor:

@@ -43,8 +43,8 @@ class SetSplit:
 
 class Sets:
     """Second minimum and its relatives (Ong and Velickovic, "Learnable Commutative Monoids for Graph Neural Networks",
-    2022, section 3.1): 65,536 training sets of up to 16 elements in 0 .. 255, validation on 1,024 sets of 32; the answer
-    as 8 bits, right if all bits are.
+    2022, section 3.1): 65,536 training sets of up to 16 elements in 0 .. 255, validation on 1,024 sets of 32; the
+    answer as 8 bits, right if all bits are.
 
     Splits are named by size; `balanced_N`, for questions about a rank, has uniformly distributed answers: on the
     published distribution a constant guess scores 27.9 % at n = 200 (second minimum).
@@ -77,7 +77,8 @@ class Sets:
         ask = question(self.question)
         for number, row in enumerate(rows, 1):
             if len(row) < ask.smallest or row.min() < 0 or row.max() > 255:
-                raise StructureError(f"{ask.smallest} or more integers in 0 .. 255 a line", f"line {number} of {path}", "to fix it")
+                wanted = f"{ask.smallest} or more integers in 0 .. 255 a line"
+                raise StructureError(wanted, f"line {number} of {path}", "to fix it")
         answers = np.array([ask.answer(row[None])[0] for row in rows], np.int64)
         return SetSplit(str(path), np.concatenate(rows), np.array([len(row) for row in rows]), answers)
 

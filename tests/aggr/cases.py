@@ -16,7 +16,7 @@ CASES = {
     "top-k-largest": (lambda: aggr.TopKAggregation(WIDTH, k=3, largest=True), literal.top_k),
     "logsumexp": (lambda: aggr.LogSumExpAggregation(WIDTH, temperature=2.0), literal.log_sum_exp),
     "attention": (lambda: aggr.AttentionAggregation(WIDTH, WIDTH, heads=2), literal.attention),
-    "modular": (lambda: aggr.ModularAggregation(heads=2, modulus=3, hard=False), literal.modular),
+    "modular": (lambda: aggr.ModularAggregation(heads=2, modulus=3, sharpness=2.0, hard=False), literal.modular),
     "finite": (lambda: aggr.FiniteMonoidAggregation(heads=2, states=3), literal.finite),
 }
 COMMUTATIVE = ("lcm", "top-k", "top-k-largest", "logsumexp", "attention", "modular", "finite")

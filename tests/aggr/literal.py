@@ -90,8 +90,10 @@ def modular(m, rows):
     for head in range(m.heads):
         total = torch.eye(m.modulus, dtype=torch.float64)[0]
         for r in rows:
-            p = r[head * m.modulus : (head + 1) * m.modulus].softmax(0)
-            total = torch.stack([sum(total[i] * p[(k - i) % m.modulus] for i in range(m.modulus)) for k in range(m.modulus)])
+            p = (m.sharpness * r[head * m.modulus : (head + 1) * m.modulus]).softmax(0)
+            total = torch.stack(
+                [sum(total[i] * p[(k - i) % m.modulus] for i in range(m.modulus)) for k in range(m.modulus)]
+            )
         out.append(total)
     return torch.cat(out)
 

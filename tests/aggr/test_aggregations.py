@@ -164,7 +164,13 @@ def test_random_tree_is_some_tree_over_all_rows():
     plan = fold_plan(segments, 3)
     made = list(torch.relu(module.lin(x)))
     for left, right in zip(plan.left.tolist(), plan.right.tolist()):
-        made.append((literal.gru(made[left], made[right], module.gru_cell) + literal.gru(made[right], made[left], module.gru_cell)) / 2)
+        made.append(
+            (
+                literal.gru(made[left], made[right], module.gru_cell)
+                + literal.gru(made[right], made[left], module.gru_cell)
+            )
+            / 2
+        )
     assert sorted(torch.cat([plan.left, plan.right]).tolist()) == list(range(38))
     got, _ = fold(module.lin(x).relu(), module.identity, module._weights(), "symmetric_gru", None, segments.ptr, 1, 3)
     assert (got[0] - made[-1]).abs().max() <= 1e-12
@@ -175,7 +181,7 @@ def test_associativity_and_identity_loss_by_hand():
     module, (x, index) = build("lcm"), sets([4, 3, 1])
     op, e = module.operator, module.identity
     rows = module.lin(x).relu()
-    a, b, c, d, p, q, r, s = rows
+    a, b, c, d, p, q, r, _ = rows
     ab, cd, pq = op(a, b), op(c, d), op(p, q)
     found = [op(a, op(b, c)) - op(ab, c), op(b, cd) - op(op(b, c), d), op(p, op(q, r)) - op(pq, r)]
     values = [*rows, ab, cd, pq, op(ab, cd), op(pq, r)]

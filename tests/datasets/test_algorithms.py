@@ -52,7 +52,7 @@ def test_probes_have_the_shapes_they_promise(name):
                 else:
                     assert array.shape == shape
                 if kind == "pointer":
-                    assert array.dtype == np.int64 and 0 <= data[key].min() and data[key].max() < n
+                    assert array.dtype == np.int64 and data[key].min() >= 0 and data[key].max() < n
                 if kind == "mask_one":
                     assert (data[key].sum(-1) == 1).all()
                 if kind in ("mask", "mask_one", "categorical"):
@@ -68,8 +68,11 @@ def test_same_seed_same_run(name):
 
 
 # steps at n = 16 where CLRS-30's count follows from the algorithm alone
-@pytest.mark.parametrize("name, steps", {"insertion_sort": 16, "bubble_sort": 121, "minimum": 16, "find_max_subarray": 16,
-                                         "binary_search": 5, "lcs_length": 9, "segments_intersect": 5}.items())  # fmt: skip
+STEPS = {"insertion_sort": 16, "bubble_sort": 121, "minimum": 16, "find_max_subarray": 16, "binary_search": 5,
+         "lcs_length": 9, "segments_intersect": 5}  # fmt: skip
+
+
+@pytest.mark.parametrize("name, steps", STEPS.items())
 def test_as_many_steps_as_in_clrs(name, steps):
     assert ALGORITHMS[name].sample(np.random.default_rng(0), 16).length == steps
 
@@ -157,7 +160,9 @@ def test_depth_first():
                 wanted |= set(tree.edges())
                 seen |= set(tree)
         assert found == wanted
-        assert (trace.hints["d"][-1] < trace.hints["f"][-1]).all() and np.isclose(trace.hints["time"][-1], 0.02 * len(parent))
+        assert (trace.hints["d"][-1] < trace.hints["f"][-1]).all() and np.isclose(
+            trace.hints["time"][-1], 0.02 * len(parent)
+        )
 
 
 def test_topological_order():

@@ -49,7 +49,10 @@ def literal(model, run, steps):
     h = [torch.zeros(WIDTH, dtype=torch.float64) for _ in range(n)]
     g = torch.zeros(WIDTH, dtype=torch.float64)
     for _ in range(steps):
-        x = [code["pos"](f(run.inputs["pos"][i])) + code["s"](f(run.inputs["s"][i])) + code["reach_h"](reach[i]) for i in range(n)]
+        x = [
+            code["pos"](f(run.inputs["pos"][i])) + code["s"](f(run.inputs["s"][i])) + code["reach_h"](reach[i])
+            for i in range(n)
+        ]
         e = [[code["A"](f(run.inputs["A"][i, j])) + code["adj"](f(run.inputs["adj"][i, j])) + code["pi_h"](point[i][j])
               for j in range(n)] for i in range(n)]  # fmt: skip
         z, new, gates = [torch.cat([a, b]) for a, b in zip(x, h)], [], []
@@ -63,11 +66,14 @@ def literal(model, run, steps):
         of = [tri.nodes(v).chunk(3) for v in z]
         edge = [[tri.edges(e[i][j]).chunk(3) for j in range(n)] for i in range(n)]
 
-        def more(j, k):
-            sums = [of[i][0] + of[j][1] + of[k][2] + edge[j][i][0] + edge[k][i][1] + edge[j][k][2] + tri.graphs(g) for i in range(n)]
+        def more(j, k, e=e, of=of, edge=edge):
+            sums = [
+                of[i][0] + of[j][1] + of[k][2] + edge[j][i][0] + edge[k][i][1] + edge[j][k][2] + tri.graphs(g)
+                for i in range(n)
+            ]
             return torch.relu(tri.out(torch.stack(sums).max(0).values))
 
-        def score(d, j, k):
+        def score(d, j, k, e=e, more=more, nodes=nodes):
             wide = torch.cat([e[j][k], more(j, k)])
             return d.out(torch.maximum(d.target(nodes[j]), d.source(nodes[k]) + d.edges(wide)))
 
@@ -87,7 +93,9 @@ def test_equations_and_all_gradients():
     assert (out.outputs["pi"].view(4, 4) - pi).abs().max() <= 1e-12
     assert (out.hints["reach_h"][-1] - reach).abs().max() <= 1e-12
     weights, cotangent = list(model.parameters()), torch.randn(4, 4, dtype=torch.float64)
-    mine = torch.autograd.grad((out.outputs["pi"].view(4, 4) * cotangent).sum() + out.hints["reach_h"][-1].sum(), weights)
+    mine = torch.autograd.grad(
+        (out.outputs["pi"].view(4, 4) * cotangent).sum() + out.hints["reach_h"][-1].sum(), weights
+    )
     theirs = torch.autograd.grad((pi * cotangent).sum() + reach.sum(), weights)
     for a, b in zip(mine, theirs):
         assert (a - b).abs().max() <= 1e-10
@@ -123,7 +131,8 @@ def test_truth_scores_one_and_loses_nothing(name):
 
     hints = perfect(data, task.probes, data.hints)
     output = ReasonerOutput(perfect(data, task.probes, data.outputs), {
-        key: (data.hints[key] if task.probes[key].kind == "scalar" else value)[1:] for key, value in hints.items()})  # fmt: skip
+        key: (data.hints[key] if task.probes[key].kind == "scalar" else value)[1:]
+        for key, value in hints.items()})  # fmt: skip
     batch = Batch((data,), data, 3)
     assert task.loss(output, batch) < 1e-3
     scores = task.score(output, batch)
@@ -133,7 +142,12 @@ def test_truth_scores_one_and_loses_nothing(name):
 
 
 def test_masks_are_pooled_before_f1():
-    scores = {"score": torch.ones(2), "m.tp": torch.tensor([3.0, 0.0]), "m.fp": torch.tensor([1.0, 0.0]), "m.fn": torch.tensor([0.0, 2.0])}
+    scores = {
+        "score": torch.ones(2),
+        "m.tp": torch.tensor([3.0, 0.0]),
+        "m.fp": torch.tensor([1.0, 0.0]),
+        "m.fn": torch.tensor([0.0, 2.0]),
+    }
     assert np.isclose(Algorithms("bridges").summary(scores, {})["score"], 6 / 9)
 
 

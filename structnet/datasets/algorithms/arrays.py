@@ -110,7 +110,7 @@ def quickselect(rng: np.random.Generator, n: int) -> Trace:
 
     def note(i, j):
         trace.step(pred_h=chain(order), p=one(p, n), r=one(r, n), i=one(i, n), j=one(j, n),
-                   i_rank=(i - p) / n, target=target / n, pivot=one(order[r] if j < r else order[i], n))  # fmt: skip
+                   i_rank=(i - p) / n, target=target / n, pivot=one(int(order[r if j < r else i]), n))  # fmt: skip
 
     note(0, 0)
     while True:
@@ -186,7 +186,8 @@ ARRAYS = {
     "quickselect": Algorithm(
         spec(KEYS, ", ".join(["pred_h node pointer", *_ones("p", "r", "i", "j", "pivot"), "i_rank graph scalar",
                               "target graph scalar"]), "median node mask_one"), quickselect),
-    "minimum": Algorithm(spec(KEYS, ", ".join(["pred_h node pointer", *_ones("min_h", "i")]), "min node mask_one"), minimum),
+    "minimum": Algorithm(
+        spec(KEYS, ", ".join(["pred_h node pointer", *_ones("min_h", "i")]), "min node mask_one"), minimum),
     "binary_search": Algorithm(
         spec(KEYS + ", target graph scalar", ", ".join(["pred_h node pointer", *_ones("low", "high", "mid")]),
              "return node mask_one"), binary_search),

@@ -14,8 +14,10 @@ STACK = ("color node categorical, s_prev node pointer, s node mask_one, u node m
 TIMES = "d node scalar, f node scalar, time graph scalar"
 
 
-def random_graph(rng: np.random.Generator, n: int, p: float = 0.5, directed: bool = True, weights: bool = False) -> Array:
-    """Bernoulli(p) matrix, 0 for no edge; undirected: times its transpose, so an edge has p^2 (a loop p), as in CLRS-30.
+def random_graph(
+    rng: np.random.Generator, n: int, p: float = 0.5, directed: bool = True, weights: bool = False
+) -> Array:
+    """Bernoulli(p) matrix, 0 for no edge; undirected: times its transpose, so an edge has p^2 (a loop p): CLRS-30.
     Weighted: sqrt(w w^T + 1e-3) undirected, w in 0 .. 1 + 1e-3 directed."""
     graph = (rng.random((n, n)) < p).astype(float)
     graph = graph if directed else graph * graph.T
@@ -142,7 +144,9 @@ def articulation_points(rng: np.random.Generator, n: int) -> Trace:
             if (root and children[u] > 1) or (not root and low[v] >= search.opened[u]):
                 cut[u] = 1
         if noted:
-            trace.step(is_cut_h=cut, pi_h=search.parent, low=low, child_cnt=children, **search.stack(), **search.times())
+            trace.step(
+                is_cut_h=cut, pi_h=search.parent, low=low, child_cnt=children, **search.stack(), **search.times()
+            )
     trace.outputs["is_cut"] = cut
     return trace
 
@@ -170,7 +174,9 @@ def strongly_connected_components(rng: np.random.Generator, n: int) -> Trace:
     first, trace, component = DepthFirst(graph), Trace(graph_inputs(graph)), np.arange(n)
 
     def note(search, phase):
-        trace.step(scc_id_h=component, A_t=graph.T if phase else graph, phase=float(phase), **search.stack(), **search.times())
+        trace.step(
+            scc_id_h=component, A_t=graph.T if phase else graph, phase=float(phase), **search.stack(), **search.times()
+        )
 
     for event in first.walk(range(n)):
         if event in ("open", "push", "close"):
@@ -188,13 +194,15 @@ def strongly_connected_components(rng: np.random.Generator, n: int) -> Trace:
 DEPTH_FIRST = {
     "dfs": Algorithm(spec(GRAPH, f"pi_h node pointer, {STACK}, {TIMES}", "pi node pointer"), dfs),
     "topological_sort": Algorithm(
-        spec(GRAPH, f"topo_h node pointer, topo_head_h node mask_one, {STACK}", "topo node pointer, topo_head node mask_one"),
+        spec(GRAPH, f"topo_h node pointer, topo_head_h node mask_one, {STACK}",
+             "topo node pointer, topo_head node mask_one"),
         topological_sort),
     "articulation_points": Algorithm(
         spec(GRAPH, f"is_cut_h node mask, pi_h node pointer, low node scalar, child_cnt node scalar, {STACK}, {TIMES}",
              "is_cut node mask"), articulation_points),
     "bridges": Algorithm(
-        spec(GRAPH, f"is_bridge_h edge mask, pi_h node pointer, low node scalar, {STACK}, {TIMES}", "is_bridge edge mask"),
+        spec(GRAPH, f"is_bridge_h edge mask, pi_h node pointer, low node scalar, {STACK}, {TIMES}",
+             "is_bridge edge mask"),
         bridges),
     "strongly_connected_components": Algorithm(
         spec(GRAPH, f"scc_id_h node pointer, A_t edge mask, phase graph mask, {STACK}, {TIMES}", "scc_id node pointer"),

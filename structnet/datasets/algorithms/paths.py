@@ -90,24 +90,24 @@ def mst_kruskal(rng: np.random.Generator, n: int) -> Trace:
     trace, tree, parent = Trace(graph_inputs(graph)), np.zeros((n, n)), np.arange(n)
     edges = sorted((graph[u, v], u, v) for u in range(n) for v in range(u + 1, n) if graph[u, v])
 
-    def note(u, v, root_u, root_v, climbed_u, climbed_v, phase):
-        trace.step(in_mst_h=tree, pi=parent, u=one(u, n), v=one(v, n), root_u=one(root_u, n), root_v=one(root_v, n),
-                   mask_u=climbed_u, mask_v=climbed_v, phase=one_hot(phase, 3))  # fmt: skip
+    def note(u, v, roots, climbed, phase):
+        trace.step(in_mst_h=tree, pi=parent, u=one(u, n), v=one(v, n), root_u=one(roots[0], n), root_v=one(roots[1], n),
+                   mask_u=climbed[0], mask_v=climbed[1], phase=one_hot(phase, 3))  # fmt: skip
 
-    note(0, 0, 0, 0, np.zeros(n), np.zeros(n), 0)
+    note(0, 0, [0, 0], np.zeros((2, n)), 0)
     for _, u, v in edges:
-        roots, climbed = [u, v], [np.zeros(n), np.zeros(n)]
-        note(u, v, *roots, *climbed, 0)
+        roots, climbed = [u, v], np.zeros((2, n))
+        note(u, v, roots, climbed, 0)
         for side in (0, 1):
             while parent[roots[side]] != roots[side]:
                 climbed[side][roots[side]] = 1
                 roots[side] = int(parent[roots[side]])
-                note(u, v, *roots, *climbed, 1 + side)
+                note(u, v, roots, climbed, 1 + side)
             parent[climbed[side] > 0] = roots[side]
         if roots[0] != roots[1]:
             tree[u, v] = tree[v, u] = 1
             parent[roots[0]] = roots[1]
-    note(0, 0, 0, 0, np.zeros(n), np.zeros(n), 0)
+    note(0, 0, [0, 0], np.zeros((2, n)), 0)
     trace.outputs["in_mst"] = tree
     return trace
 

@@ -55,7 +55,7 @@ def naive_string_matcher(rng: np.random.Generator, n: int) -> Trace:
 
 
 def kmp_matcher(rng: np.random.Generator, n: int) -> Trace:
-    """Phase 0 fills the failure function of the needle (`pi`; `is_reset` where it is empty), phase 1 runs over the text.
+    """Phase 0 fills the failure function of the needle (`pi`; `is_reset` where empty), phase 1 runs over the text.
 
     k and q are places in the needle, `k_reset` and `q_reset` say that nothing is matched.
     """
@@ -65,7 +65,8 @@ def kmp_matcher(rng: np.random.Generator, n: int) -> Trace:
 
     def note(k, q, s, i, phase):
         trace.step(pred_h=links, pi=fail, is_reset=reset, k=one(offset + max(k - 1, 0), n), k_reset=float(k == 0),
-                   q=one(offset + max(q - 1, 0), n), q_reset=float(q == 0), s=one(s, n), i=one(i, n), phase=float(phase))  # fmt: skip
+                   q=one(offset + max(q - 1, 0), n), q_reset=float(q == 0), s=one(s, n), i=one(i, n),
+                   phase=float(phase))  # fmt: skip
 
     borders, k = [0], 0  # borders[j]: longest proper prefix of the needle that ends at place j
     note(0, 0, 0, 0, 0)
