@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from structnet.errors import StructureError
-from structnet.structures.constraints import Board, board_of
+from structnet.structures.constraints import CELL, Board, board_of, sudoku_constraints
 
 SYMBOLS = ".123456789ABCDEFGHIJKLMNOP"  # the digits of up to 25 x 25; 0 also means empty
 
@@ -53,26 +54,73 @@ def contradiction(digits: list[int], board: Board) -> tuple[int, int] | None:
 def read_boards(path: str | Path) -> tuple[Tensor, Tensor]:
     """Puzzles and solutions, uint8 `[boards, n * n]`; a missing solution is a row of zeros.
 
-    All boards of a file have one size. A header line is passed over. Raises StructureError with the line number.
+    All boards of a file have one size. A header line is passed over. Raises StructureError with the line number: rows
+    are read as one table, and looked at one by one only if the table is not sound.
     """
-    puzzles, solutions = [], []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            parts = line.strip().split(",")
-            if not parts[0] or (number == 1 and parts[0].lower() in ("puzzle", "puzzles", "quizzes")):
-                continue
-            where = f"line {number} of {path}"
-            puzzle = parse_board(parts[0], where)
-            solution = parse_board(parts[1], where) if len(parts) > 1 and parts[1] else [0] * len(puzzle)
-            sizes = {len(puzzle), len(solution), *(len(p) for p in puzzles[:1])}
-            if len(sizes) > 1:
-                raise StructureError("boards of one size", f"{sorted(sizes)} cells in {where}", "one file per size")
-            if any(solution) and any(p not in (0, s) for p, s in zip(puzzle, solution)):
-                raise StructureError("a solution that keeps the givens", f"another one in {where}", "to check the row")
-            puzzles.append(puzzle)
-            solutions.append(solution)
-    if not puzzles:
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    numbered = [(at, line) for at, line in enumerate(lines, 1) if line and not _is_header(at, line)]
+    if not numbered:
         raise StructureError("at least one row puzzle[,solution]", f"none in {path}", "another file")
+    parts = [(at, *(line.split(",") + [""])[:2]) for at, line in numbered]
+    cells = len(parts[0][1])
+    sound = all(len(puzzle) == cells and len(solution) in (0, cells) for _, puzzle, solution in parts)
+    if sound:
+        puzzles, solutions = (_table([part[i] for part in parts], cells) for i in (1, 2))
+        kept = ((puzzles == 0) | (puzzles == solutions) | (solutions == 0)).all()
+        if kept and _consistent(puzzles) and _consistent(solutions):
+            return torch.from_numpy(puzzles), torch.from_numpy(solutions)
+    return _one_by_one(parts, path)
+
+
+def _is_header(at: int, line: str) -> bool:
+    return at == 1 and line.split(",")[0].lower() in ("puzzle", "puzzles", "quizzes")
+
+
+def _table(texts: list[str], cells: int) -> np.ndarray:
+    """Digits of equally long texts, uint8; 255 where a symbol is unknown. An empty text is a row of zeros."""
+    codes = np.frombuffer("".join(text or "." * cells for text in texts).upper().encode("latin-1", "replace"), np.uint8)
+    values = np.full(256, 255, np.uint8)
+    values[[ord(symbol) for symbol in SYMBOLS]] = np.arange(len(SYMBOLS))
+    values[ord("0")] = 0
+    return values[codes].reshape(-1, cells)
+
+
+def _consistent(boards: np.ndarray) -> bool:
+    """Whether no row, column or box of any board holds a digit twice."""
+    board = board_of(boards.shape[1])
+    if boards.max(initial=0) > board.size:
+        return False
+    held = boards[:, :, None] == np.arange(1, board.size + 1, dtype=np.uint8)
+    held = held.reshape(len(boards), -1)
+    return all(
+        np.add.reduceat(held[:, order], starts, 1, dtype=np.uint8).max(initial=0) <= 1 for order, starts in _units(board)
+    )
+
+
+def _units(board: Board) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For rows, columns and boxes: candidates sorted by unit, and where each unit starts."""
+    found = []
+    for kind, index, count in sudoku_constraints(board).units:
+        if kind != CELL:
+            order = index.argsort(stable=True).numpy()
+            found.append((order, np.arange(count) * board.size))
+    return found
+
+
+def _one_by_one(parts: list[tuple], path: str | Path) -> tuple[Tensor, Tensor]:
+    puzzles: list[list[int]] = []
+    solutions: list[list[int]] = []
+    for number, left, right in parts:
+        where = f"line {number} of {path}"
+        puzzle = parse_board(left, where)
+        solution = parse_board(right, where) if right else [0] * len(puzzle)
+        sizes = {len(puzzle), len(solution), *(len(p) for p in puzzles[:1])}
+        if len(sizes) > 1:
+            raise StructureError("boards of one size", f"{sorted(sizes)} cells in {where}", "one file per size")
+        if any(solution) and any(p not in (0, s) for p, s in zip(puzzle, solution)):
+            raise StructureError("a solution that keeps the givens", f"another one in {where}", "to check the row")
+        puzzles.append(puzzle)
+        solutions.append(solution)
     return torch.tensor(puzzles, dtype=torch.uint8), torch.tensor(solutions, dtype=torch.uint8)
 
 

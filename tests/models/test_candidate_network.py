@@ -1,0 +1,129 @@
+"""The candidate network: a literal re-statement, the general graph, every symmetry, any size."""
+
+import pytest
+import torch
+from torch import nn
+
+from structnet.datasets.sudoku.symmetry import relabel
+from structnet.errors import StructureError
+from structnet.models.candidate_network import CandidateNetwork, input_kinds
+from structnet.structures.constraints import BOX, CELL, LINE, board_of, sudoku_constraints
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return CandidateNetwork(width=6, hidden=8, rounds=3, train_rounds=3).double().eval()
+
+
+def boards(count: int, n: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(n)
+    given = torch.rand(count, n * n, generator=generator) < 0.3
+    return torch.randint(1, n + 1, (count, n * n), generator=generator) * given
+
+
+def literal(model: CandidateNetwork, puzzle: torch.Tensor, rounds: int) -> torch.Tensor:
+    """One candidate at a time, straight from the docstring."""
+    board = board_of(len(puzzle))
+    n = board.size
+    h = {}
+    names = [(r, c, d) for r in range(n) for c in range(n) for d in range(n)]
+    kind = {(r, c, d): 0 if puzzle[r * n + c] == 0 else 1 if puzzle[r * n + c] == d + 1 else 2 for r, c, d in names}
+    box = lambda r, c: (r // board.box_rows, c // board.box_columns)  # noqa: E731
+    for name in names:
+        h[name] = model.start
+    for _ in range(rounds):
+        new = {}
+        for r, c, d in names:
+            z = model.own.weight @ h[r, c, d] + model.input.weight[kind[r, c, d]]
+            z = z + sum(h[r, c, e] for e in range(n)) @ model.units[CELL]
+            z = z + sum(h[r, e, d] for e in range(n)) @ model.units[LINE]
+            z = z + sum(h[e, c, d] for e in range(n)) @ model.units[LINE]
+            z = z + sum(h[s, e, d] for s in range(n) for e in range(n) if box(s, e) == box(r, c)) @ model.units[BOX]
+            gate, change = (model.update.weight @ z.relu() + model.update.bias).chunk(2)
+            v = h[r, c, d] + torch.sigmoid(gate) * change
+            v = (v - v.mean()) / (v.var(unbiased=False) + model.norm.eps).sqrt()
+            new[r, c, d] = v * model.norm.weight + model.norm.bias
+        h = new
+    return torch.stack([model.readout(h[name]) for name in names]).view(n * n, n)
+
+
+@pytest.mark.parametrize("n", [4, 6])
+def test_against_the_equations_candidate_by_candidate(model, n):
+    puzzle = boards(1, n)
+    fast, slow = model(puzzle).logits[-1, 0], literal(model, puzzle[0], 3)
+    torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
+    grads = [torch.autograd.grad((out.sin()).sum(), list(model.parameters())) for out in (fast, slow)]
+    torch.testing.assert_close(*grads, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [4, 6, 9])
+def test_the_regular_board_is_the_general_graph(model, n):
+    puzzle, board = boards(2, n), board_of(n * n)
+    given = model.input(input_kinds(puzzle, n))
+    state = torch.randn(*given.shape[:-1], 6, dtype=torch.float64)
+    fast = model.round(state, given, board)
+    graph = sudoku_constraints(board)
+    slow = [model.graph_round(s.flatten(0, 2), g.flatten(0, 2), graph) for s, g in zip(state, given)]
+    torch.testing.assert_close(fast.flatten(1, 3), torch.stack(slow), rtol=0, atol=1e-12)
+
+
+def test_equivariance_to_the_whole_symmetry_group(model):
+    """Relabel digits, exchange lines, bands, stacks and axes: the answer is relabelled in the same way."""
+    puzzle = boards(5, 9)
+    cells = torch.arange(81).expand(5, 81) + 1  # where each cell comes from, carried along as a second board
+    generator = torch.Generator().manual_seed(3)
+    moved, _ = relabel(puzzle, puzzle, generator)
+    # recover the element of the group from its action on cells and on digits
+    import structnet.datasets.sudoku.symmetry as symmetry
+
+    generator = torch.Generator().manual_seed(3)
+    digits = torch.rand(5, 9, generator=generator).argsort(1)
+    where = symmetry._cells(5, board_of(81), generator)
+    before, after = model(puzzle).logits[-1], model(moved).logits[-1]
+    expected = before.gather(1, where[:, :, None].expand(-1, -1, 9))
+    expected = torch.empty_like(expected).scatter_(2, digits[:, None, :].expand(-1, 81, -1), expected)
+    torch.testing.assert_close(after, expected, rtol=0, atol=1e-10)
+    assert not torch.equal(moved, puzzle) and cells.shape == puzzle.shape
+
+
+def test_batching_law_and_going_on_from_a_state(model):
+    puzzle = boards(4, 9)
+    whole = model(puzzle)
+    for at in range(4):
+        torch.testing.assert_close(model(puzzle[at : at + 1]).logits, whole.logits[:, at : at + 1], rtol=0, atol=1e-12)
+    model.rounds = 1
+    state = None
+    for _ in range(3):
+        step = model(puzzle, state)
+        state = step.state
+    torch.testing.assert_close(step.logits, whole.logits, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [4, 6, 9, 16, 25])
+def test_one_set_of_weights_for_every_size(model, n):
+    assert model(boards(1, n)).logits.shape == (1, 1, n * n, n)
+
+
+def test_training_keeps_every_round_and_warm_rounds_cost_no_memory():
+    torch.manual_seed(1)
+    model = CandidateNetwork(width=4, hidden=4, train_rounds=3, warm_rounds=9, noise=0.1).train()
+    out = model(boards(2, 4))
+    assert out.logits.shape == (3, 2, 16, 4)
+    nodes, seen = [out.logits.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes += [n for n, _ in node.next_functions]
+    norms = [n for n in seen if "NativeLayerNorm" in type(n).__name__]
+    assert len(norms) == 3  # the gradient sees train_rounds rounds, however many came before
+
+
+def test_few_parameters_and_bad_input():
+    assert sum(p.numel() for p in CandidateNetwork().parameters()) < 50_000
+    assert isinstance(CandidateNetwork().norm, nn.LayerNorm)
+    with pytest.raises(StructureError, match=r"digits 0 .. 4"):
+        CandidateNetwork()(torch.full((1, 16), 5))
+    with pytest.raises(StructureError, match="81"):
+        CandidateNetwork()(torch.zeros(1, 80, dtype=torch.int64))
