@@ -17,7 +17,7 @@ class AffineScanAggregation(SetAggregation):
 
     Each row is an affine map of the state, and affine maps compose associatively (Martin and Cundy, "Parallelizing
     linear recurrent neural nets over sequence length", 2018), so `segment_scan` needs logarithmic depth on parallel
-    hardware and in one pass over memory on a CPU.
+    hardware and one pass over memory on a CPU.
 
     Args:
         in_channels, out_channels: width of a row and of a value.

@@ -28,8 +28,7 @@ def collate(algorithm: Algorithm, runs: list[Trace]) -> Data:
 
     Attributes: edge_index; graph `[N]`; node_ptr, edge_ptr; num_nodes_of and lengths `[runs]`; inputs, outputs
     `{name: rows}` and hints `{name: [T, rows]}`, the last one repeated beyond a run's own length. A pointer is the
-    number of the edge
-    from the node that is pointed at.
+    number of the edge from the node that is pointed at.
     """
     sizes = np.array([len(run.inputs["pos"]) for run in runs])
     node_ptr, edge_ptr = (np.concatenate([[0], np.cumsum(count)]) for count in (sizes, sizes**2))
