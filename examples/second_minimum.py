@@ -4,9 +4,8 @@
     python examples/second_minimum.py --steps 2    # to see that it runs
 
 Any fixed aggregator must squeeze the second minimum through a sum or a maximum; a monoid that keeps the two smallest
-values per channel holds it exactly. Measured with `structnet train sets --model top-k --epochs 3` (1,536 updates, seed 0):
-89 % at n = 32, 75 % at n = 200 on the published distribution, where a constant guess scores 27.9 %, and 89 % at n = 200 on
-the balanced one.
+values per channel holds it exactly. Measured with `structnet train sets --model top-k --epochs 3` (seed 0): 89 % at
+n = 32, 75 % at n = 200 on the published distribution, where a constant guess scores 27.9 %; 89 % on the balanced.
 """
 
 import argparse
