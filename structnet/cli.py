@@ -11,6 +11,7 @@ VERBS = {
     "evaluate": "mark a run or a shipped checkpoint on splits or on your own file",
     "show": "draw a ListOps tree with the value predicted at every node",
     "parse": "draw the tree that a beam-tree model found, and how it got there",
+    "solve": "solve Sudokus and show the beliefs round by round",
     "data": "list, build or verify the generated data sets",
     "info": "versions, compiled library, shipped checkpoints, cache",
 }

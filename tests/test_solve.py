@@ -1,0 +1,63 @@
+"""`structnet solve`: says when it is solved, and says when it is not."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from structnet.cli import main
+from structnet.datasets.sudoku import parse_board
+from structnet.report.sudoku_html import solved_at, write_beliefs
+from tests.datasets.test_sudoku import PUZZLE, SOLUTION
+
+RIGHT = torch.nn.functional.one_hot(torch.tensor(parse_board(SOLUTION)) - 1, 9).float()
+WRONG = RIGHT.roll(1, 0)
+
+
+def test_solved_at_is_the_round_from_which_nothing_changes():
+    assert solved_at(torch.stack([WRONG, RIGHT, RIGHT])) == 2
+    assert solved_at(torch.stack([RIGHT, WRONG, RIGHT])) == 3
+    assert solved_at(torch.stack([RIGHT, RIGHT])) == 1
+    assert solved_at(torch.stack([RIGHT, WRONG])) == 0
+
+
+def test_the_page_needs_no_network_and_says_the_outcome(tmp_path):
+    puzzle = torch.tensor(parse_board(PUZZLE))
+    page = write_beliefs(tmp_path / "a.html", puzzle, torch.stack([WRONG, RIGHT])).read_text()
+    assert "Solved at round 2" in page and "http" not in page and "30 givens" in page
+    assert "Not solved" in write_beliefs(tmp_path / "b.html", puzzle, torch.stack([WRONG])).read_text()
+
+
+@pytest.fixture
+def oracle(monkeypatch):
+    """A model that needs two rounds for every board, and cannot solve boards whose first cell is empty."""
+
+    def model(puzzle, state):
+        rounds = 1 if state is None else state + 1
+        good = rounds >= 2 and int(puzzle[0, 0]) > 0
+        return SimpleNamespace(logits=(RIGHT if good else WRONG)[None, None], state=rounds)
+
+    run = SimpleNamespace(weights=lambda: model)
+    monkeypatch.setattr("structnet.systems.open_run", lambda where, **overrides: run)
+
+
+def test_one_board_from_the_argument(oracle, tmp_path, capsys):
+    assert main(["solve", PUZZLE, "--out", str(tmp_path / "s.html"), "--rounds", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "5 3 4 | 6 7 8 | 9 1 2" in out and "solved at round 2" in out
+
+
+def test_many_boards_from_a_file_and_standard_input(oracle, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "boards.csv"
+    path.write_text(f"puzzle,solution\n{PUZZLE},{SOLUTION}\n.{PUZZLE[1:]}\n")
+    assert main(["solve", str(path), "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
+    out = capsys.readouterr().out
+    assert "NOT a valid solution" in out and "1 of 2 solved" in out
+    monkeypatch.setattr("sys.stdin", path.open())
+    assert main(["solve", "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
+
+
+def test_bad_boards_get_a_clear_line(oracle, capsys):
+    for text, words in ((PUZZLE[:80], "80 cells"), ("55" + PUZZLE[2:], "r1c1 and r1c2"), ("x" * 81, "'X' at character 1")):
+        assert main(["solve", text]) == 2
+        assert words in capsys.readouterr().err
