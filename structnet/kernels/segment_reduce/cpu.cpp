@@ -1,148 +1,161 @@
-// Reductions over sorted segments, one pass each over the rows; softmax keeps a segment in cache between its passes.
-#include <cmath>
+// Reductions over sorted segments: one pass over the rows, accumulators of a block of channels in cache. See README.md.
 #include <limits>
 
 #include "../tasks.h"
+#include "../vector.h"
 
 namespace {
 
+using structnet::Float;
 using structnet::Task;
 
 enum Kind { SUM = 0, MEAN = 1, MAX = 2, MIN = 3 };
+constexpr int64_t BLOCK = 256;  // channels whose accumulators are held at once
 
-template <typename T>
-void sums(const Task& task, const T* x, const int64_t* ptr, int64_t channels, bool mean, T* out) {
-    for (int64_t s = task.first; s < task.last; ++s) {
-        T* __restrict total = out + s * channels;
-        for (int64_t c = task.begin; c < task.end; ++c) total[c] = T(0);
-        for (int64_t t = ptr[s]; t < ptr[s + 1]; ++t) {
-            const T* __restrict row = x + t * channels;
-            for (int64_t c = task.begin; c < task.end; ++c) total[c] += row[c];
-        }
-        if (mean && ptr[s + 1] > ptr[s]) {
-            const T share = T(1) / T(ptr[s + 1] - ptr[s]);
-            for (int64_t c = task.begin; c < task.end; ++c) total[c] *= share;
-        }
-    }
+// Calls work(segment, first channel, number of channels) over a task.
+template <typename F>
+inline void blocks(const Task& task, F&& work) {
+    for (int64_t s = task.first; s < task.last; ++s)
+        for (int64_t c = task.begin; c < task.end; c += BLOCK) work(s, c, std::min<int64_t>(BLOCK, task.end - c));
 }
 
-// The first row that holds the extreme wins (strict comparison); NaN wins over everything, the first one of them.
+template <typename T>
+STRUCTNET_CLONES void sum(const T* __restrict x, int64_t rows, int64_t channels, int64_t width, bool mean, T* __restrict out) {
+    T total[BLOCK] = {};
+    for (int64_t t = 0; t < rows; ++t, x += channels)
+        for (int64_t c = 0; c < width; ++c) total[c] += x[c];
+    const T share = mean && rows ? T(1) / T(rows) : T(1);
+    for (int64_t c = 0; c < width; ++c) out[c] = total[c] * share;
+}
+
+// The first row that holds the extreme (strict comparison); NaN beats everything, the first one of them. Empty: 0, row -1.
 template <typename T, bool LARGEST>
-void extremes(const Task& task, const T* x, const int64_t* ptr, int64_t channels, T empty, T* out, int64_t* arg) {
-    for (int64_t s = task.first; s < task.last; ++s) {
-        T* __restrict best = out + s * channels;
-        int64_t* __restrict where = arg + s * channels;
-        if (ptr[s] == ptr[s + 1]) {
-            for (int64_t c = task.begin; c < task.end; ++c) best[c] = empty, where[c] = -1;
-            continue;
-        }
-        const T* __restrict first = x + ptr[s] * channels;
-        for (int64_t c = task.begin; c < task.end; ++c) best[c] = first[c], where[c] = ptr[s];
-        for (int64_t t = ptr[s] + 1; t < ptr[s + 1]; ++t) {
-            const T* __restrict row = x + t * channels;
-            for (int64_t c = task.begin; c < task.end; ++c) {
-                const bool better = (LARGEST ? row[c] > best[c] : row[c] < best[c]) || (row[c] != row[c] && best[c] == best[c]);
-                best[c] = better ? row[c] : best[c];
-                where[c] = better ? t : where[c];
-            }
+STRUCTNET_CLONES void extreme(const T* __restrict x, int64_t first, int64_t rows, int64_t channels, int64_t width,
+                              T* __restrict out, int64_t* __restrict arg) {
+    using Int = typename Float<T>::Int;  // as wide as T, so that both are selected by one mask
+    T best[BLOCK];
+    Int where[BLOCK];
+    for (int64_t c = 0; c < width; ++c) best[c] = rows ? x[c] : T(0), where[c] = 0;
+    for (int64_t t = 1; t < rows; ++t) {
+        const T* __restrict row = x + t * channels;
+        for (int64_t c = 0; c < width; ++c) {
+            const bool better = !(LARGEST ? row[c] <= best[c] : row[c] >= best[c]) & (best[c] == best[c]);
+            best[c] = better ? row[c] : best[c];
+            where[c] = better ? Int(t) : where[c];
         }
     }
+    for (int64_t c = 0; c < width; ++c) out[c] = best[c], arg[c] = rows ? first + where[c] : -1;
 }
 
-// log sum exp (and, if wanted, softmax) of each segment and channel; -inf for an empty segment.
-template <typename T>
-void softmaxes(const Task& task, const T* x, const int64_t* ptr, int64_t channels, T* lse, T* y) {
+// log sum exp (-inf for an empty segment) and, if ROWS, softmax: maximum, exponentials, division, the rows still in cache.
+template <typename T, bool ROWS>
+STRUCTNET_CLONES void softmax(const T* __restrict x, int64_t rows, int64_t channels, int64_t width, T* __restrict lse,
+                              T* __restrict y) {
     const T low = -std::numeric_limits<T>::infinity();
-    for (int64_t s = task.first; s < task.last; ++s) {
-        T* __restrict top = lse + s * channels;
-        T total[1024];
-        for (int64_t from = task.begin; from < task.end; from += 1024) {
-            const int64_t to = std::min<int64_t>(from + 1024, task.end);
-            for (int64_t c = from; c < to; ++c) top[c] = low, total[c - from] = T(0);
-            for (int64_t t = ptr[s]; t < ptr[s + 1]; ++t) {
-                const T* __restrict row = x + t * channels;
-                for (int64_t c = from; c < to; ++c) top[c] = row[c] > top[c] ? row[c] : top[c];
-            }
-            for (int64_t t = ptr[s]; t < ptr[s + 1]; ++t) {
-                const T* __restrict row = x + t * channels;
-                for (int64_t c = from; c < to; ++c) {
-                    const T e = std::exp(row[c] - (top[c] == low ? T(0) : top[c]));
-                    total[c - from] += e;
-                    if (y) y[t * channels + c] = e;
-                }
-            }
-            if (y)
-                for (int64_t t = ptr[s]; t < ptr[s + 1]; ++t)
-                    for (int64_t c = from; c < to; ++c) y[t * channels + c] /= total[c - from];
-            for (int64_t c = from; c < to; ++c)
-                top[c] = total[c - from] == T(0) ? top[c] : (top[c] == low ? T(0) : top[c]) + std::log(total[c - from]);
+    T top[BLOCK], total[BLOCK];
+    for (int64_t c = 0; c < width; ++c) top[c] = low, total[c] = T(0);
+    for (int64_t t = 0; t < rows; ++t)
+        for (int64_t c = 0; c < width; ++c) top[c] = x[t * channels + c] > top[c] ? x[t * channels + c] : top[c];
+    for (int64_t c = 0; c < width; ++c) top[c] = top[c] == low ? T(0) : top[c];
+    for (int64_t t = 0; t < rows; ++t)
+        for (int64_t c = 0; c < width; ++c) {
+            const T e = structnet::exp_negative(x[t * channels + c] - top[c]);
+            total[c] += e;
+            if (ROWS) y[t * channels + c] = e;
         }
-    }
+    for (int64_t c = 0; c < width; ++c) lse[c] = total[c] == T(0) ? low : top[c] + structnet::log_positive(total[c]);
+    if (!ROWS) return;
+    for (int64_t c = 0; c < width; ++c) total[c] = T(1) / total[c];
+    for (int64_t t = 0; t < rows; ++t)
+        for (int64_t c = 0; c < width; ++c) y[t * channels + c] *= total[c];
 }
 
 // dx = y (g - sum over the segment of g y)
 template <typename T>
-void softmax_gradients(const Task& task, const T* g, const T* y, const int64_t* ptr, int64_t channels, T* dx) {
-    T dot[1024];
-    for (int64_t s = task.first; s < task.last; ++s)
-        for (int64_t from = task.begin; from < task.end; from += 1024) {
-            const int64_t to = std::min<int64_t>(from + 1024, task.end);
-            for (int64_t c = from; c < to; ++c) dot[c - from] = T(0);
-            for (int64_t t = ptr[s]; t < ptr[s + 1]; ++t)
-                for (int64_t c = from; c < to; ++c) dot[c - from] += g[t * channels + c] * y[t * channels + c];
-            for (int64_t t = ptr[s]; t < ptr[s + 1]; ++t)
-                for (int64_t c = from; c < to; ++c) {
-                    const int64_t i = t * channels + c;
-                    dx[i] = y[i] * (g[i] - dot[c - from]);
-                }
-        }
+STRUCTNET_CLONES void softmax_gradient(const T* __restrict g, const T* __restrict y, int64_t rows, int64_t channels,
+                                       int64_t width, T* __restrict dx) {
+    T dot[BLOCK] = {};
+    for (int64_t t = 0; t < rows; ++t)
+        for (int64_t c = 0; c < width; ++c) dot[c] += g[t * channels + c] * y[t * channels + c];
+    for (int64_t t = 0; t < rows; ++t)
+        for (int64_t c = 0; c < width; ++c) dx[t * channels + c] = y[t * channels + c] * (g[t * channels + c] - dot[c]);
 }
 
 template <typename F>
 void each(const int64_t* ptr, int64_t segments, int64_t channels, F&& work) {
     const auto tasks = structnet::share_out(ptr, segments, int32_t(channels));
 #pragma omp parallel for schedule(dynamic)
-    for (int64_t i = 0; i < int64_t(tasks.size()); ++i) work(tasks[i]);
+    for (int64_t i = 0; i < int64_t(tasks.size()); ++i) blocks(tasks[i], work);
 }
 
 template <typename T>
-void reduce(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, int32_t kind, T empty, T* out, int64_t* arg) {
+void run_reduce(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, int32_t kind, T* out, int64_t* arg) {
     structnet::prepare_output(out, segments * channels * int64_t(sizeof(T)));
-    each(ptr, segments, channels, [=](const Task& task) {
+    if (kind >= MAX) structnet::prepare_output(arg, segments * channels * int64_t(sizeof(int64_t)));
+    each(ptr, segments, channels, [=](int64_t s, int64_t c, int64_t width) {
+        const int64_t rows = ptr[s + 1] - ptr[s], at = s * channels + c;
+        const T* from = x + ptr[s] * channels + c;
         if (kind == MAX)
-            extremes<T, true>(task, x, ptr, channels, empty, out, arg);
+            extreme<T, true>(from, ptr[s], rows, channels, width, out + at, arg + at);
         else if (kind == MIN)
-            extremes<T, false>(task, x, ptr, channels, empty, out, arg);
+            extreme<T, false>(from, ptr[s], rows, channels, width, out + at, arg + at);
         else
-            sums(task, x, ptr, channels, kind == MEAN, out);
+            sum(from, rows, channels, width, kind == MEAN, out + at);
     });
 }
 
 template <typename T>
-void softmax(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, T* lse, T* y) {
+void run_softmax(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, T* lse, T* y) {
     if (y) structnet::prepare_output(y, ptr[segments] * channels * int64_t(sizeof(T)));
-    each(ptr, segments, channels, [=](const Task& task) { softmaxes(task, x, ptr, channels, lse, y); });
+    each(ptr, segments, channels, [=](int64_t s, int64_t c, int64_t width) {
+        const int64_t rows = ptr[s + 1] - ptr[s], at = ptr[s] * channels + c;
+        if (y)
+            softmax<T, true>(x + at, rows, channels, width, lse + s * channels + c, y + at);
+        else
+            softmax<T, false>(x + at, rows, channels, width, lse + s * channels + c, y);
+    });
 }
 
 template <typename T>
-void softmax_backward(const T* g, const T* y, const int64_t* ptr, int64_t segments, int64_t channels, T* dx) {
+void run_softmax_backward(const T* g, const T* y, const int64_t* ptr, int64_t segments, int64_t channels, T* dx) {
     structnet::prepare_output(dx, ptr[segments] * channels * int64_t(sizeof(T)));
-    each(ptr, segments, channels, [=](const Task& task) { softmax_gradients(task, g, y, ptr, channels, dx); });
+    each(ptr, segments, channels, [=](int64_t s, int64_t c, int64_t width) {
+        const int64_t at = ptr[s] * channels + c;
+        softmax_gradient(g + at, y + at, ptr[s + 1] - ptr[s], channels, width, dx + at);
+    });
+}
+
+// Every row gets the value of its segment; with `arg` only the row that holds it does (the transpose of an extreme).
+template <typename T>
+void run_gather(const T* values, const int64_t* ptr, const int64_t* arg, int64_t segments, int64_t channels, T* out) {
+    structnet::prepare_output(out, ptr[segments] * channels * int64_t(sizeof(T)));
+    each(ptr, segments, channels, [=](int64_t s, int64_t c, int64_t width) {
+        const int64_t at = s * channels + c;
+        for (int64_t t = ptr[s]; t < ptr[s + 1]; ++t)
+            if (arg)
+                for (int64_t k = 0; k < width; ++k) out[t * channels + c + k] = arg[at + k] == t ? values[at + k] : T(0);
+            else
+                std::memcpy(out + t * channels + c, values + at, size_t(width) * sizeof(T));
+    });
 }
 
 }  // namespace
 
-#define FORMS(T, NAME)                                                                                                       \
-    void structnet_reduce_##NAME(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, int32_t kind, T empty, \
-                                 T* out, int64_t* arg) {                                                                    \
-        reduce(x, ptr, segments, channels, kind, empty, out, arg);                                                          \
+#define FORMS(T, NAME)                                                                                                      \
+    void structnet_reduce_##NAME(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, int32_t kind, T* out,  \
+                                 int64_t* arg) {                                                                            \
+        run_reduce(x, ptr, segments, channels, kind, out, arg);                                                             \
     }                                                                                                                       \
     void structnet_softmax_##NAME(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, T* lse, T* y) {       \
-        softmax(x, ptr, segments, channels, lse, y);                                                                        \
+        run_softmax(x, ptr, segments, channels, lse, y);                                                                    \
     }                                                                                                                       \
     void structnet_softmax_backward_##NAME(const T* g, const T* y, const int64_t* ptr, int64_t segments, int64_t channels,  \
                                            T* dx) {                                                                         \
-        softmax_backward(g, y, ptr, segments, channels, dx);                                                                \
+        run_softmax_backward(g, y, ptr, segments, channels, dx);                                                            \
+    }                                                                                                                       \
+    void structnet_gather_##NAME(const T* values, const int64_t* ptr, const int64_t* arg, int64_t segments,                 \
+                                 int64_t channels, T* out) {                                                                \
+        run_gather(values, ptr, arg, segments, channels, out);                                                              \
     }
 
 extern "C" {

@@ -18,17 +18,16 @@ def reduce(suffix: str, x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tens
     segments, channels = len(ptr) - 1, x.shape[1]
     out = x.new_empty(segments, channels)
     arg = torch.empty((segments, channels) if kind in ("max", "min") else (0,), dtype=torch.int64)
-    empty = (ctypes.c_float if suffix == "f32" else ctypes.c_double)(0.0)
     getattr(library(), f"structnet_reduce_{suffix}")(
-        pointer(x), pointer(ptr), I64(segments), I64(channels), I32(KINDS[kind]), empty, pointer(out), pointer(arg)
+        pointer(x), pointer(ptr), I64(segments), I64(channels), I32(KINDS[kind]), pointer(out), pointer(arg)
     )
     return out, arg
 
 
-def softmax(suffix: str, x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
-    """logsumexp `[S, D]`, and if `rows` the softmax `[N, D]` (else an empty tensor)."""
+def softmax(suffix: str, x: Tensor, ptr: Tensor, rows: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """logsumexp `[S, D]`, and if `rows` the softmax `[N, D]` (else an empty tensor), into `out` where one is given."""
     segments, channels = len(ptr) - 1, x.shape[1]
-    lse, y = x.new_empty(segments, channels), x.new_empty(x.shape if rows else (0,))
+    lse, y = x.new_empty(segments, channels), x.new_empty(x.shape if rows else (0,)) if out is None else out
     getattr(library(), f"structnet_softmax_{suffix}")(
         pointer(x), pointer(ptr), I64(segments), I64(channels), pointer(lse), pointer(y if rows else None)
     )
@@ -41,3 +40,12 @@ def softmax_backward(suffix: str, grad: Tensor, y: Tensor, ptr: Tensor) -> Tenso
         pointer(grad), pointer(y), pointer(ptr), I64(len(ptr) - 1), I64(y.shape[1]), pointer(dx)
     )
     return dx
+
+
+def gather(suffix: str, values: Tensor, ptr: Tensor, arg: Tensor | None, rows: int) -> Tensor:
+    """`[rows, D]`: the value of each row's segment; with `arg`, only in the row that it names, 0 elsewhere."""
+    out = values.new_empty(rows, values.shape[1])
+    getattr(library(), f"structnet_gather_{suffix}")(
+        pointer(values), pointer(ptr), pointer(arg), I64(len(ptr) - 1), I64(values.shape[1]), pointer(out)
+    )
+    return out

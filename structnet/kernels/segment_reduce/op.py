@@ -59,9 +59,18 @@ def index_reduce(x: Tensor, index: Tensor, num_segments: int, reduce: str = "sum
     return torch.empty_like(out).index_copy(0, order, out) if reduce == "softmax" else out
 
 
-def segment_gather(values: Tensor, segments: Segments) -> Tensor:
-    """The value of each row's segment: `[S, ...]` -> `[N, ...]`. Its gradient is the segment sum."""
-    return torch.repeat_interleave(values, segments.lengths, 0, output_size=segments.num_rows)
+def segment_gather(values: Tensor, segments: Segments | Tensor) -> Tensor:
+    """The value of each row's segment: `[S, ...]` -> `[N, ...]`. Its gradient is the segment sum.
+
+    Raises:
+        StructureError: not one value a segment.
+    """
+    owner = segments if isinstance(segments, Segments) else Segments(segments)
+    if len(values) != len(owner):
+        raise StructureError(f"{len(owner)} rows, one a segment", str(len(values)), "values of all segments, empty ones too")
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
+    out = torch.ops.structnet.segment_gather(flat, owner.ptr, None, owner.num_rows)
+    return out.view(owner.num_rows, *values.shape[1:])
 
 
 @torch.library.custom_op("structnet::segment_reduce", mutates_args=())
@@ -92,18 +101,42 @@ def _save_reduce(ctx, inputs, output):
 
 def _differentiate_reduce(ctx, grad, _):
     ptr, arg = ctx.saved_tensors
-    if ctx.kind in ("max", "min"):
-        if not ctx.shape[0]:
-            return grad.new_zeros(ctx.shape), None, None
-        hit = arg.clamp(min=0)  # an empty segment adds its zero to row 0
-        return grad.new_zeros(ctx.shape).scatter_add(0, hit, torch.where(arg >= 0, grad, 0.0)), None, None
-    lengths = ptr.diff()
     if ctx.kind == "mean":
-        grad = grad / lengths.clamp(min=1)[:, None]
-    return torch.repeat_interleave(grad, lengths, 0, output_size=ctx.shape[0]), None, None
+        grad = grad / ptr.diff().clamp(min=1)[:, None]
+    arg = arg if ctx.kind in ("max", "min") else None
+    return torch.ops.structnet.segment_gather(grad, ptr, arg, ctx.shape[0]), None, None
 
 
 _reduce.register_autograd(_differentiate_reduce, setup_context=_save_reduce)
+
+
+@torch.library.custom_op("structnet::segment_gather", mutates_args=())
+def _gather(values: Tensor, ptr: Tensor, arg: Tensor | None, rows: int) -> Tensor:
+    values = values.contiguous()
+    suffix = compiled_for(values)
+    return torch_form.gather(values, ptr, arg, rows) if suffix is None else cpu.gather(suffix, values, ptr, arg, rows)
+
+
+@_gather.register_fake
+def _(values, ptr, arg, rows):
+    return values.new_empty(rows, values.shape[1])
+
+
+def _save_gather(ctx, inputs, output):
+    _, ptr, arg, _ = inputs
+    ctx.save_for_backward(ptr, *([] if arg is None else [arg]))
+
+
+def _differentiate_gather(ctx, grad):
+    ptr, *arg = ctx.saved_tensors
+    if not arg:
+        return torch.ops.structnet.segment_reduce(grad, ptr, "sum")[0], None, None, None
+    if not len(grad):
+        return grad.new_zeros(arg[0].shape), None, None, None
+    return torch.where(arg[0] >= 0, grad.gather(0, arg[0].clamp(min=0)), 0.0), None, None, None
+
+
+_gather.register_autograd(_differentiate_gather, setup_context=_save_gather)
 
 
 @torch.library.custom_op("structnet::segment_softmax", mutates_args=())
@@ -171,7 +204,7 @@ def _save_logsumexp(ctx, inputs, output):
 def _differentiate_logsumexp(ctx, grad):
     x, ptr = ctx.saved_tensors
     y = torch.ops.structnet.segment_softmax(x, ptr)[1]  # recomputed: nothing of size N is kept but x itself
-    return torch.repeat_interleave(grad, ptr.diff(), 0, output_size=len(x)) * y, None
+    return torch.ops.structnet.segment_gather(grad, ptr, None, len(x)) * y, None
 
 
 _logsumexp.register_autograd(_differentiate_logsumexp, setup_context=_save_logsumexp)

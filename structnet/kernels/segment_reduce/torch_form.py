@@ -50,3 +50,13 @@ def softmax_backward(grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:
     segments = Segments.trusted(ptr)
     dot = reduce(grad * y, ptr, "sum")[0].index_select(0, segments.index)
     return y * (grad - dot)
+
+
+def gather(values: Tensor, ptr: Tensor, arg: Tensor | None, rows: int) -> Tensor:
+    if arg is None:
+        return torch.repeat_interleave(values, ptr.diff(), 0, output_size=rows)
+    if not rows:
+        return values.new_zeros(0, values.shape[1])
+    # an empty segment (arg -1) adds its zero to row 0
+    hit = torch.where(arg >= 0, values, 0.0)
+    return values.new_zeros(rows, values.shape[1]).scatter_add(0, arg.clamp(min=0), hit)
