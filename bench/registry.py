@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -73,6 +74,7 @@ class Timing:
         return statistics.median(self.cpu)
 
 
+@cache
 def tests_pass(targets: str) -> bool:
     """Whether the tests of an op are green; a red one forbids the number."""
     done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", *targets.split()], capture_output=True, text=True)

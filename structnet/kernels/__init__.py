@@ -1,6 +1,7 @@
-"""Ops on ragged rows, one folder each: the maths, a loop as specification, a compiled form, a torch form, a Triton form."""
+"""Ops on ragged rows, one folder each: the maths, a loop as specification, and compiled, torch and Triton forms."""
 
 from structnet.kernels.associative_scan import associative_scan as associative_scan
+from structnet.kernels.block_scan import block_scan as block_scan
 from structnet.kernels.segment_reduce import index_reduce as index_reduce
 from structnet.kernels.segment_reduce import segment_gather as segment_gather
 from structnet.kernels.segment_reduce import segment_reduce as segment_reduce

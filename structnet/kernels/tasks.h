@@ -48,4 +48,13 @@ inline void prepare_output(void* data, int64_t bytes) {
 #endif
 }
 
+template <typename T>
+inline void prefetch(const T* data, int64_t count) {
+#if defined(__GNUC__)
+    for (int64_t i = 0; i < count; i += int64_t(64 / sizeof(T))) __builtin_prefetch(data + i);
+#else
+    (void)data, (void)count;
+#endif
+}
+
 }  // namespace structnet

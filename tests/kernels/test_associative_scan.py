@@ -80,8 +80,8 @@ def test_nothing_crosses_a_segment():
 
 
 def test_second_derivatives():
-    gate, x = normal(6, 1).requires_grad_(), normal(6, 1).requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda a, b: associative_scan(affine, (a, b), Segments(pointer([4, 2])))[1], (gate, x))
+    gate, x, segments = normal(6, 1).requires_grad_(), normal(6, 1).requires_grad_(), Segments(pointer([4, 2]))
+    assert torch.autograd.gradgradcheck(lambda a, b: associative_scan(affine, (a, b), segments)[1], (gate, x))
 
 
 def test_rows_that_do_not_fit():

@@ -107,7 +107,11 @@ def test_gradcheck_opcheck_compile(kind):
     name = {"softmax": "segment_softmax", "logsumexp": "segment_logsumexp"}.get(kind, "segment_reduce")
     call, extra = getattr(torch.ops.structnet, name), () if kind in ("softmax", "logsumexp") else (kind,)
     torch.library.opcheck(call.default, (x, ptr, *extra))
-    first = (lambda t: call(t, ptr, *extra)) if kind == "logsumexp" else (lambda t: call(t, ptr, *extra)[kind == "softmax"])
+
+    def first(t):
+        out = call(t, ptr, *extra)
+        return out if kind == "logsumexp" else out[kind == "softmax"]
+
     compiled = torch.compile(first, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(*(torch.autograd.grad(f(x).sin().sum(), x) for f in (compiled, first)))
 

@@ -26,7 +26,8 @@ def arguments(lengths, width, gates, dtype=torch.float64, initial=True):
 def test_three_rows_by_hand():
     gate, x = torch.tensor([[9.0], [2.0], [3.0]]), torch.tensor([[1.0], [1.0], [5.0]])
     assert segment_scan(gate, x, torch.tensor([0, 2, 3])).flatten().tolist() == [1, 3, 5]
-    assert segment_scan(gate, x, torch.tensor([0, 2, 3]), torch.tensor([[1.0], [2.0]])).flatten().tolist() == [10, 21, 11]
+    start = torch.tensor([[1.0], [2.0]])
+    assert segment_scan(gate, x, torch.tensor([0, 2, 3]), start).flatten().tolist() == [10, 21, 11]
     assert segment_scan(gate, x, torch.tensor([0, 2, 3]), reverse=True).flatten().tolist() == [10, 1, 5]
 
 
@@ -128,7 +129,8 @@ def test_log_gates():
 
 
 def test_the_same_bits_with_any_number_of_threads_and_without_the_library(monkeypatch):
-    gate, x, ptr, _ = (None if t is None else t.detach() for t in arguments([30_000, 5, 2_000] + [3] * 900, 32, 32, torch.float32, False))
+    drawn = arguments([30_000, 5, 2_000] + [3] * 900, 32, 32, torch.float32, False)
+    gate, x, ptr = (t.detach() for t in drawn[:3])
     one = segment_scan(gate, x, ptr)
     torch.set_num_threads(2)
     two = segment_scan(gate, x, ptr)

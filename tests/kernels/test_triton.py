@@ -1,19 +1,15 @@
 """The Triton forms at tiny sizes: through the interpreter on a machine without a GPU, compiled on one with."""
 
-import os
-
 import pytest
 import torch
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is decorated
 pytest.importorskip("triton")
 
-from structnet.kernels.segment_reduce import reference as reduce_reference  # noqa: E402
-from structnet.kernels.segment_reduce import torch_form as reduce_torch  # noqa: E402
-from structnet.kernels.segment_reduce import triton_form as reduce_triton  # noqa: E402
-from structnet.kernels.segment_scan import reference, torch_form, triton_form  # noqa: E402
-from tests.kernels.conftest import normal, pointer  # noqa: E402
+from structnet.kernels.segment_reduce import reference as reduce_reference
+from structnet.kernels.segment_reduce import torch_form as reduce_torch
+from structnet.kernels.segment_reduce import triton_form as reduce_triton
+from structnet.kernels.segment_scan import reference, torch_form, triton_form
+from tests.kernels.conftest import normal, pointer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LENGTHS = [[0, 3, 1, 0, 5], [7], [0, 0], [1, 1, 1]]

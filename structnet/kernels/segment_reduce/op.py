@@ -24,8 +24,8 @@ def segment_reduce(x: Tensor, segments: Segments | Tensor, reduce: str = "sum") 
         reduce: "sum", "mean", "max", "min", "logsumexp" -> `[S, ...]`; "softmax" (over the rows of a segment, each
             channel on its own) -> `[N, ...]`.
 
-    An empty segment gives 0 (sum, mean, max, min) or -inf (logsumexp), and no gradient. Ties in max and min: the first row
-    takes the whole gradient. NaN stays in its segment and channel. Sums are in the type of x on the CPU and at least
+    An empty segment gives 0 (sum, mean, max, min) or -inf (logsumexp), and no gradient. Ties in max and min: the
+    first row takes the whole gradient. NaN stays in its segment and channel. Sums are in the type of x on the CPU and at least
     float32 elsewhere. Bit for bit repeatable, with any number of threads. Cost: one pass over x (softmax and
     logsumexp read a segment twice while it is in cache).
 
@@ -67,7 +67,7 @@ def segment_gather(values: Tensor, segments: Segments | Tensor) -> Tensor:
     """
     owner = segments if isinstance(segments, Segments) else Segments(segments)
     if len(values) != len(owner):
-        raise StructureError(f"{len(owner)} rows, one a segment", str(len(values)), "values of all segments, empty ones too")
+        raise StructureError(f"{len(owner)} rows, one a segment", str(len(values)), "empty segments too")
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
     out = torch.ops.structnet.segment_gather(flat, owner.ptr, None, owner.num_rows)
     return out.view(owner.num_rows, *values.shape[1:])

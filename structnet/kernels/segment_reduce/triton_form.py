@@ -1,5 +1,5 @@
-"""The Triton forms: one program per (segment, block of channels), a loop over the segment's rows in registers. Sorted rows, no
-atomics: the same bits every time. Runs on the CPU through Triton's interpreter."""
+"""The Triton forms: one program per (segment, block of channels), a loop over the segment's rows in registers.
+Sorted rows, no atomics: the same bits every time. Runs on the CPU through Triton's interpreter."""
 
 from __future__ import annotations
 

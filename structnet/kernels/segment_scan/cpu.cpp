@@ -30,6 +30,8 @@ void forward(const Task& task, const T* a, const T* x, const int64_t* ptr, const
     }
 }
 
+constexpr int64_t AHEAD = 8;  // rows fetched ahead on the way back: hardware expects rising addresses
+
 // dx_t = g_t + a_{t+1} dx_{t+1};  da_t = sum over the gate's channels of dx_t h_{t-1};  dinitial = a_first dx_first.
 template <typename T, bool PER_CHANNEL>
 void backward(const Task& task, const T* g, const T* a, const T* h, const int64_t* ptr, const T* initial, bool reverse,
@@ -39,6 +41,12 @@ void backward(const Task& task, const T* g, const T* a, const T* h, const int64_
         const int64_t rows = ptr[s + 1] - ptr[s], step = reverse ? -1 : 1, start = reverse ? ptr[s + 1] - 1 : ptr[s];
         for (int64_t i = rows - 1; i >= 0; --i) {
             const int64_t t = start + step * i;
+            if (i >= AHEAD) {
+                const int64_t soon = t - step * AHEAD;
+                structnet::prefetch(g + soon * channels + begin, end - begin);
+                structnet::prefetch(h + (soon - (i > AHEAD ? step : 0)) * channels + begin, end - begin);
+                structnet::prefetch(a + soon * gates + begin / group, (end - begin) / group);
+            }
             const T* __restrict grad = g + t * channels;
             T* __restrict out = dx + t * channels;
             if (i == rows - 1) {

@@ -23,8 +23,9 @@ def segment_scan(
         initial: `[S, D]`.
         reverse: from the last row of each segment to the first.
 
-    Returns `[N, D]`. Gradients for gate, x and initial, twice. An empty segment has no rows and leaves its initial state
-    alone (gradient zero). NaN and Inf stay in their segment. The same call gives the same bits, with any number of threads.
+    Returns `[N, D]`. Gradients for gate, x and initial, twice. An empty segment has no rows and leaves its initial
+    state alone (gradient zero). NaN and Inf stay in their segment. The same call gives the same bits, with any number
+    of threads.
     Cost: one pass forward (3 N D floats of traffic) and one backward (5 N D).
 
     Raises:
@@ -118,7 +119,8 @@ def _differentiate_twice(ctx, d_dgate, d_dx, d_dinitial):
     grad, gate, h, ptr, *initial = ctx.saved_tensors
     tensors = [t.detach().requires_grad_() for t in (grad, gate, h, *initial)]
     with torch.enable_grad():
-        outputs = torch_form.backward(tensors[0], tensors[1], tensors[2], ptr, tensors[3] if initial else None, ctx.reverse)
+        start = tensors[3] if initial else None
+        outputs = torch_form.backward(*tensors[:3], ptr, start, ctx.reverse)
         wanted = [(o, d) for o, d in zip(outputs, (d_dgate, d_dx, d_dinitial)) if d is not None and o.requires_grad]
         grads = torch.autograd.grad([o for o, _ in wanted], tensors, [d for _, d in wanted], allow_unused=True)
     return grads[0], grads[1], grads[2], None, grads[3] if initial else None, None

@@ -1,4 +1,4 @@
-"""The same in torch's own operations, for devices and types without a form of their own: a parallel scan of affine maps.
+"""The same in torch's own operations, for devices and types without a form of their own: a scan of affine maps.
 
 Ten times the time of one pass over memory, but logarithmic in the length of the longest segment, where a loop over time
 steps is linear in it.

@@ -25,7 +25,7 @@ def _forward_kernel(gate, x, ptr, initial, h, channels, group, HAS_INITIAL: tl.c
         state = state.to(tl.float64)
     if HAS_INITIAL:
         state = tl.load(initial + segment * channels + channel, mask=inside, other=0.0).to(state.dtype)
-    for i in range(0, last - first):
+    for i in range(last - first):
         row = last - 1 - i if REVERSE else first + i
         value = tl.load(x + row * channels + channel, mask=inside, other=0.0).to(state.dtype)
         a = tl.load(gate + row * gates + channel // group, mask=inside, other=0.0).to(state.dtype)
@@ -47,7 +47,7 @@ def _backward_kernel(grad, gate, h, ptr, initial, product, dx, dinitial, channel
     carried = tl.zeros([BLOCK], tl.float32)
     if h.dtype.element_ty == tl.float64:
         carried = carried.to(tl.float64)
-    for i in range(0, last - first):  # from the end of the scan back to its start
+    for i in range(last - first):  # from the end of the scan back to its start
         row = first + i if REVERSE else last - 1 - i
         before = row + 1 if REVERSE else row - 1
         at_start = i == last - first - 1
@@ -91,6 +91,6 @@ def backward(
     if len(ptr) > 1:
         grid, block = _grid(ptr, h.shape[1])
         start = h if initial is None else initial
-        _backward_kernel[grid](grad, gate, h, ptr, start, product, dx, dinitial if initial is not None else h, h.shape[1],
+        _backward_kernel[grid](grad, gate, h, ptr, start, product, dx, h if initial is None else dinitial, h.shape[1],
                                h.shape[1] // gate.shape[1], initial is not None, reverse, BLOCK=block)  # fmt: skip
     return product.unflatten(1, (gate.shape[1], -1)).sum(-1), dx, dinitial

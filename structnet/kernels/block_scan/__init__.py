@@ -1,0 +1,3 @@
+"""Linear recurrences with small dense blocks."""
+
+from structnet.kernels.block_scan.op import block_scan as block_scan
