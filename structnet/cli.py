@@ -12,6 +12,7 @@ VERBS = {
     "show": "draw a ListOps tree with the value predicted at every node",
     "parse": "draw the tree that a beam-tree model found, and how it got there",
     "solve": "solve Sudokus and show the beliefs round by round",
+    "bench": "run the benchmarks of a checkout",
     "data": "list, build or verify the generated data sets",
     "info": "versions, compiled library, shipped checkpoints, cache",
 }
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         return import_module(f"structnet.commands.{verb}").main(rest) or 0
-    except (StructureError, FileNotFoundError, IsADirectoryError) as error:
+    except (StructureError, OSError) as error:  # OSError: no such file, disk full, no permission
         print(f"structnet {verb}: {error}", file=sys.stderr)
         return 2
 

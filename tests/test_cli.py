@@ -1,9 +1,13 @@
 """The command line as a user meets it: train, evaluate, resume, show, replay, and clear words for mistakes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from structnet.cli import VERBS, main
 from structnet.commands.train import parse
@@ -67,7 +71,7 @@ def test_show_draws_and_says_the_value(run, tmp_path, capsys):
 
 
 def test_the_saved_settings_replay_the_run(run, tmp_path):
-    again, rows = parse(["--config", str(run / "settings.json"), "--run", str(tmp_path)])
+    again, rows, _ = parse(["--config", str(run / "settings.json"), "--run", str(tmp_path)])
     saved = json.loads((run / "settings.json").read_text())
     assert again.system.settings.max_size == 6 and again.system.model_args == saved["model_args"] and rows == 500
     assert again.system.model_args["width"] == 8 and again.system.model_args["builder"] == "gold"
@@ -76,16 +80,53 @@ def test_the_saved_settings_replay_the_run(run, tmp_path):
 def test_defaults_below_file_below_flags(tmp_path):
     config = tmp_path / "c.yaml"
     config.write_text("task: listops\nmodel: lstm\nlr: 0.5\nbatch_size: 7\nmodel_args: {width: 16}\n")
-    run, _ = parse(["--config", str(config), "--lr", "0.25"])
+    run, _, _ = parse(["--config", str(config), "--lr", "0.25"])
     assert (run.task, run.model) == ("listops", "lstm")
     assert (run.system.settings.lr, run.system.settings.batch_size) == (0.25, 7)
     assert run.system.model_args["width"] == 16 and run.system.model_args["kind"] == "lstm"
+
+
+def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):
+    still = ["--init", str(run), "--run", str(tmp_path / "next"), "--lr", "1e-12", "--weight_decay", "0"]
+    assert main(["train", "listops", "--model", "gold-tree", *still, *QUICK]) == 0
+    before, after = (load_file(folder / "model.safetensors") for folder in (run, tmp_path / "next"))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
 def test_resume_goes_on_and_train_refuses_to_overwrite(run, capsys):
     assert main(["resume", str(run), "--report_rows", "5"]) == 0
     assert main(["train", "listops", "--run", str(run), *QUICK]) == 2
     assert "structnet resume" in capsys.readouterr().err
+
+
+def test_only_a_run_folder_can_be_resumed(capsys):
+    assert main(["resume", "bt-cell-listops"]) == 2  # going on would write into the package
+    assert "a run folder" in capsys.readouterr().err
+
+
+def test_damaged_weights_and_configs_get_one_line(run, tmp_path, capsys):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "settings.json").write_bytes((run / "settings.json").read_bytes())
+    (broken / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:-3])
+    assert main(["evaluate", str(broken), "--splits", "validation"]) == 2
+    for text in ("- a list", "a: [1"):
+        (tmp_path / "c.yaml").write_text(text)
+        assert main(["train", "--config", str(tmp_path / "c.yaml")]) == 2
+    assert main(["train", "listops", "--run", str(tmp_path / "c.yaml" / "run"), *QUICK]) == 2  # below a file
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4 and "damaged" in lines[0] and "settings.json of a run" in lines[1] + lines[2]
+
+
+def test_help_of_train_needs_no_task(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    assert stop.value.code == 0 and "--batch_size" in capsys.readouterr().out
+
+
+def test_the_command_line_is_light():
+    code = "import sys, structnet.cli; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt
 
 from structnet.errors import StructureError
 from structnet.systems import Run, open_run
@@ -19,7 +20,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--splits", type=str, default="all", help="all, or names with commas between")
     parser.add_argument("--data", type=str, default=None, help="your own file, in the original format of the task")
     parser.add_argument("--rounds", type=int, default=None, help="rounds at test time, for models that have rounds")
-    parser.add_argument("--limit", type=int, default=0, help="only the first rows of each split, 0 for all")
+    parser.add_argument("--limit", type=NonNegativeInt, default=0, help="only the first rows of each split, 0 for all")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     options = parser.parse_args(argv)
     run = open_run(options.run, **({} if options.rounds is None else {"rounds": options.rounds}))

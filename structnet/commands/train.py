@@ -13,22 +13,24 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from structnet.errors import StructureError
-from structnet.systems import Run, System, find, names
+from structnet.systems import Run, System, find, names, open_run
 from structnet.training.settings import TrainSettings
 
 
 def main(argv: list[str]) -> int:
-    run, rows = parse(argv)
+    run, rows, init = parse(argv)
     if (run.folder / "checkpoints").exists():
         got = f"{run.folder} with checkpoints in it"
         raise StructureError("a new run folder", got, f"structnet resume {run.folder}, or another --run")
     model = run.system.build()  # before anything is written: wrong arguments leave no trace
+    if init:
+        model.load_state_dict(open_run(init).weights().state_dict())
     run.save()
     return fit(run, model, rows)
 
 
-def parse(argv: list[str]) -> tuple[Run, int]:
-    """The run that the arguments describe, and how many rows per split its report uses."""
+def parse(argv: list[str]) -> tuple[Run, int, str]:
+    """The run that the arguments describe, how many rows per split its report uses, and where its weights start."""
     task, model = _which(argv)
     system = find(task, model)
     options = _parser(system, task, model).parse_args(argv)
@@ -39,7 +41,7 @@ def parse(argv: list[str]) -> tuple[Run, int]:
         settings=TrainSettings(**{f.name: options[f.name] for f in fields(TrainSettings)}),
     )
     folder = Path(options.run or f"runs/{task}-{model}-{time.strftime('%Y%m%d-%H%M%S')}")
-    return Run(folder, task, model, chosen), options.report_rows
+    return Run(folder, task, model, chosen), options.report_rows, options.init
 
 
 def fit(run: Run, model: Any, rows: int) -> int:
@@ -60,9 +62,13 @@ def fit(run: Run, model: Any, rows: int) -> int:
         return 1
     if trainer.rank:
         return 0
+    if reason.startswith("signal"):
+        print(f"\nstopped at update {trainer.step}: {reason}; go on with structnet resume {run.folder}")
+        return 0
     results = mark(run, task.splits, rows)
     (run.folder / "results.json").write_text(json.dumps(results, indent=1))
-    print(f"\nstopped: {reason}; {trainer.spent / 60:.1f} minutes of training\n{table(results)}")
+    wall, cpu = (seconds / 60 for seconds in trainer.record.seconds())
+    print(f"\nstopped: {reason}; {wall:.1f} minutes with marking, {cpu:.1f} of CPU time\n{table(results)}")
     print(f"report: {write_report(run, task)}")
     return 0
 
@@ -86,10 +92,22 @@ def _which(argv: list[str]) -> tuple[str, str]:
     given, rest = parser.parse_known_args(argv)
     config: dict[str, Any] = {}
     if given.config:
-        config = yaml.safe_load(Path(given.config).read_text()) or {}
-    task = rest[0] if rest and not rest[0].startswith("-") else config.get("task", "")
+        config = _read_config(Path(given.config))
+    asks = any(word in ("-h", "--help") for word in argv)
+    task = rest[0] if rest and not rest[0].startswith("-") else config.get("task", "listops" if asks else "")
     model = given.model or config.get("model") or next(iter(names(task)))  # an unknown task is named here
     return task, model
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        got = " ".join(str(error).split())
+        raise StructureError(f"YAML or JSON in {path}", got, "the settings.json of a run") from error
+    if not isinstance(config, dict):
+        raise StructureError(f"name: value pairs in {path}", type(config).__name__, "the settings.json of a run")
+    return config
 
 
 def _parser(system: System, task: str, model: str) -> ArgumentParser:
@@ -98,6 +116,7 @@ def _parser(system: System, task: str, model: str) -> ArgumentParser:
     parser.add_argument("--model", type=str, default=model, help=f"one of {', '.join(names(task))}")
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML or JSON file of these arguments")
     parser.add_argument("--run", type=str, default=None, help="folder of the run [runs/TASK-MODEL-TIME]")
+    parser.add_argument("--init", type=str, default="", help="start from the weights of this run or shipped checkpoint")
     parser.add_argument("--report_rows", type=int, default=500, help="rows per split for the report, 0 for all")
     parser.add_argument("--commit", type=str, default=None, help="of a saved run; noted, not used")
     parser.add_argument("--machine", type=dict, default={}, help="of a saved run; noted, not used")

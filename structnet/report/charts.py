@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 860, 300, 56, 44, 16
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, MARGIN = 860, 300, 56, 44, 16, 44
 COLOURS = ("#2563b0", "#d9822b", "#2f9e52", "#8457b5")
 Point = tuple[float, float]
 
@@ -25,11 +26,11 @@ def bar_chart(values: Sequence[tuple[str, float, float]], shaded: frozenset[str]
         )
         middle, low, high = x + step / 2, _y(100 * (value - half), 0, 100), _y(100 * min(value + half, 1), 0, 100)
         parts.append(f'<path d="M{middle:.1f} {low:.1f}V{high:.1f}" stroke="#1d2733"/>')
-        parts.append(f'<text x="{middle:.1f}" y="{top - 5:.1f}" text-anchor="middle">{100 * value:.1f}</text>')
+        parts.append(f'<text x="{middle:.1f}" y="{high - 4:.1f}" text-anchor="middle">{100 * value:.1f}</text>')
         parts.append(f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(label)}</text>')
     line = _y(100 * chance, 0, 100)
     parts.append(f'<path d="M{LEFT} {line:.1f}H{WIDTH - 10}" stroke="#d0372b" stroke-dasharray="5 4"/>')
-    parts.append(f'<text x="{WIDTH - 12}" y="{line - 5:.1f}" text-anchor="end" fill="#d0372b">chance</text>')
+    parts.append(f'<text x="{WIDTH - 6}" y="{line + 4:.1f}" fill="#d0372b">chance</text>')  # in the margin
     return _svg(parts)
 
 
@@ -39,9 +40,9 @@ def line_chart(lines: dict[str, Sequence[Point]], x_label: str) -> str:
     if not points:
         return ""
     last = max(x for x, _ in points) or 1.0
-    low, high = min(0.0, *(y for _, y in points)), max(y for _, y in points) or 1.0
+    low, high = min(0.0, *(y for _, y in points)), _round_up(max(y for _, y in points))
     parts = [_grid(low, high, lambda v: f"{v:.3g}")]
-    for (name, line), colour in zip(lines.items(), COLOURS):
+    for line, colour in zip(lines.values(), COLOURS):
         path = " ".join(f"{LEFT + x / last * (WIDTH - LEFT - 10):.1f},{_y(y, low, high):.1f}" for x, y in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
         if len(line) <= 40:  # few points: show each
@@ -54,6 +55,14 @@ def line_chart(lines: dict[str, Sequence[Point]], x_label: str) -> str:
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{share * last:,.0f}</text>')
     parts.append(f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
     return _svg(parts)
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 2.5, 5 times a power of ten: an axis whose five steps are round numbers."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
 def _inner() -> int:
@@ -76,6 +85,6 @@ def _grid(low: float, high: float, text) -> str:
 
 def _svg(parts: Sequence[str]) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + MARGIN} {HEIGHT}" width="100%" '
         f'font-family="system-ui, sans-serif" font-size="11.5" fill="#3d4854">{"".join(parts)}</svg>'
     )

@@ -18,7 +18,9 @@ p.sub { color: #5b6775; margin: 0 0 8px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid #e3e8ee; } th { color: #5b6775; font-weight: 600; }
 th:first-child, td:first-child { text-align: left; } tr.inside { background: #f4f7ee; }
-figure { margin: 14px 0 24px; overflow-x: auto; } figcaption { color: #5b6775; font-size: 13.5px; margin-bottom: 6px; }
+figure { margin: 14px 0 24px; overflow-x: auto; }
+figure table { width: auto; } figure td, figure td:first-child { text-align: center; }
+figcaption { color: #5b6775; font-size: 13.5px; margin-bottom: 6px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; font-size: 13.5px; }
 dt { color: #5b6775; } dd { margin: 0; overflow-wrap: anywhere; }
 """
@@ -47,7 +49,7 @@ def run_report(
     results = json.loads((folder / "results.json").read_text())
     updates = [e for e in events if e["event"] == "update"]
     marks = [e for e in events if e["event"] == "evaluate"]
-    minutes = max((e["time"] for e in events), default=0) / 60
+    wall, cpu = (max((e.get(name, 0) for e in events), default=0) / 60 for name in ("time", "cpu"))
     headline = next(name for name in next(iter(results.values())) if name not in ("by", "count"))
     bars = [(name, r[headline], _half(r[headline], r["count"])) for name, r in results.items()]
     curves = {"training loss": [(e["step"], e["loss"]) for e in updates]}
@@ -63,7 +65,9 @@ def run_report(
         ("Where it was made", _list({"commit": config["commit"], **config["machine"]})),
     ]  # fmt: skip
     title = f"{config['task']}: {config['model']}"
-    return write_page(folder / "report.html", title, f"{len(updates) and updates[-1]['step']:,} updates, {minutes:.1f} minutes", sections)
+    steps = updates[-1]["step"] if updates else 0
+    subtitle = f"{steps:,} updates, {wall:.1f} minutes ({cpu:.1f} of CPU time)"
+    return write_page(folder / "report.html", title, subtitle, sections)
 
 
 def _half(share: float, count: int) -> float:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from structnet.errors import StructureError
 from structnet.report.listops_trees import example_trees
 from structnet.tasks.task import Task
-from structnet.training.checkpoint import write_whole
+from structnet.training.checkpoint import load_weights, write_whole
 from structnet.training.record import commit, machine
 from structnet.training.sampler import stream
 from structnet.training.settings import TrainSettings
@@ -89,7 +88,7 @@ class Run:
         if not path.exists():
             raise StructureError("a run with model.safetensors", f"none in {self.folder}", "structnet resume first")
         model = self.system.build()
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(load_weights(path))
         return model.eval()
 
 

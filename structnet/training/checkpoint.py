@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -34,10 +35,34 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Weights as safetensors, with a digest of all tensors in the header."""
     temporary = path.with_name(path.name + ".part")
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}, temporary)
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    save_file(plain, temporary, metadata={"sha256": _digest(plain)})
     _sync(temporary)
     os.replace(temporary, path)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Weights written by `save_weights`. A file that is truncated or altered raises StructureError; one without a
+    digest (written elsewhere) is taken as it is."""
+    try:
+        weights = load_file(path)
+        with safe_open(path, "pt") as file:
+            expected = (file.metadata() or {}).get("sha256")
+    except SafetensorError as error:
+        raise StructureError(f"weights in {path}", f"a damaged file ({error})", "another copy") from error
+    if expected and expected != _digest(weights):
+        raise StructureError(f"the weights that were saved in {path}", "altered ones", "another copy")
+    return weights
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        total.update(f"{name} {tuple(weights[name].shape)} {weights[name].dtype}".encode())
+        total.update(weights[name].reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def save(folder: Path, step: int, progress: dict[str, Any], weights: dict[str, dict[str, Tensor]], state: dict) -> None:
@@ -81,8 +106,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]], dic
     for name, seal in progress["sha256"].items():
         if _sha(path / name) != seal:
             raise ValueError(f"{name} does not match its sha256")
-    weights = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
-    return progress, weights, torch.load(path / "state.pt", weights_only=True)
+    weights = {file.stem: load_weights(file) for file in sorted(path.glob("*.safetensors"))}
+    return progress, weights, torch.load(path / "state.pt", map_location="cpu", weights_only=True)
 
 
 def _sha(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,8 @@ class Diverged(RuntimeError):
     """Training met NaN or Inf and was told to stop."""
 
 
-def first_bad_module(model: nn.Module, batch: Batch) -> str:
-    """Name of the first module whose output is not finite when the batch is run again; "the loss or its gradient" if
+def first_bad_module(model: nn.Module, batches: Iterable[Batch]) -> str:
+    """Name of the first module whose output is not finite when the batches are run again; "the loss or its gradient" if
     every module's output is."""
     found: list[str] = []
 
@@ -28,7 +30,8 @@ def first_bad_module(model: nn.Module, batch: Batch) -> str:
     handles = [module.register_forward_hook(watch(name)) for name, module in model.named_modules()]
     try:
         with torch.no_grad():
-            model(*batch.inputs)
+            for batch in batches:
+                model(*batch.inputs)
     finally:
         for handle in handles:
             handle.remove()

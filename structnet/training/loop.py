@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from structnet.training.sampler import epoch_batches, stream
 from structnet.training.settings import TrainSettings
 
 PRECISION = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+SPENT = "the minutes are spent"
 
 
 class Trainer:
@@ -39,7 +39,8 @@ class Trainer:
     def __init__(self, model: nn.Module, task: Task, settings: TrainSettings, run: Path, quiet: bool = False):
         self.task, self.settings, self.run = task, settings, run
         self.rank, self.world = _join_processes()
-        self.device = torch.device("cuda", self.rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")  # noqa: E501
+        gpus = torch.cuda.device_count()
+        self.device = torch.device("cuda", self.rank % gpus) if gpus else torch.device("cpu")
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.model = model.to(self.device)
@@ -50,9 +51,10 @@ class Trainer:
         self.average = {name: p.detach().clone() for name, p in model.state_dict().items()} if settings.ema else None
         self.per_epoch = len(epoch_batches(self.split.sizes, settings, 0))
         self.total = settings.steps or settings.epochs * self.per_epoch
-        self.record = Record(run / "log.jsonl", active=self.rank == 0)
+        self.record = Record(run / "log.jsonl", active=self.rank == 0, tensorboard=settings.tensorboard)
         self.quiet = quiet or self.rank > 0
-        self.step, self.spent, self.stopping = 0, 0.0, ""
+        self.step, self.stopping = 0, ""
+        self.signal: signal.Signals | None = None  # noted by the handler, obeyed when all processes have agreed
         self.best, self.bad, self.scale = -math.inf, 0, 1.0  # best score, evaluations since, plateau factor
 
     def fit(self) -> dict[str, Any]:
@@ -61,24 +63,25 @@ class Trainer:
         forward = DistributedDataParallel(self.model) if self.world > 1 else self.model
         forward = torch.compile(forward) if self.settings.compile else forward
         self.record.write("resume" if resumed else "start", step=self.step, updates=self.total)
-        started, last = time.monotonic() - self.spent, {}
+        last: dict[str, Any] = {}
         with _on_signal(self), tqdm(total=self.total, initial=self.step, disable=self.quiet, unit="step") as bar:
             while self.step < self.total and not self.stopping:
                 epoch, first = divmod(self.step, self.per_epoch)
                 for rows in epoch_batches(self.split.sizes, self.settings, epoch)[first:]:
                     self._update(forward, rows, bar)
-                    self.spent = time.monotonic() - started
-                    if self.settings.max_minutes and self.spent > 60 * self.settings.max_minutes:
-                        self.stopping = "the minutes are spent"
                     self._agree_to_stop()
                     due = self.step % (self.settings.evaluate_every or self.per_epoch) == 0
-                    if due or self.stopping or self.step == self.total:
+                    if due or self.step == self.total or self.stopping == SPENT:
                         last = self._evaluate()
+                    if due or self.step == self.total or self.stopping:  # after a signal there is no time to evaluate
                         self._save()
                     if self.stopping or self.step == self.total:
                         break
-        self.record.write("end", step=self.step, reason=self.stopping or "all updates done", best=self.best)
-        return {**last, "reason": self.stopping or "all updates done"}
+        reason = self.stopping or "all updates done"
+        self.record.write("end", step=self.step, reason=reason, best=self.best)
+        if self.world > 1:
+            dist.destroy_process_group()
+        return {**last, "reason": reason}
 
     # one update ---------------------------------------------------------------------------------------------------
 
@@ -89,10 +92,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         total, losses = torch.zeros((), device=self.device), {}
         mine = rows[self.rank :: self.world]
-        parts = mine.chunk(min(settings.accumulate, max(len(mine), 1)))
+        parts = self._parts(rows)
         for at, part in enumerate(parts):
             batch = self._batch(part, at)
-            share = len(part) * self.world / len(rows)  # DDP averages over processes: back to the mean over the batch
+            # DDP averages over processes: back to the mean over the batch
+            share = len(part) * self.world / len(rows) if len(mine) else 0.0
             hold = forward.no_sync() if self.world > 1 and at + 1 < len(parts) else contextlib.nullcontext()  # type: ignore[operator]
             with hold:
                 loss, losses = self._loss(forward, batch)
@@ -103,18 +107,26 @@ class Trainer:
         if self.world > 1:
             dist.all_reduce(total)
             total /= self.world
-        if not bool(torch.isfinite(total + norm)) and not self.scaler.is_enabled():
+        # fp16: gradients overflow now and then, the scaler skips the update and halves its scale, down to 1
+        overflow = self.scaler.is_enabled() and bool(total.isfinite()) and self.scaler.get_scale() > 1
+        if not bool(torch.isfinite(total + norm)) and not overflow:
             self._not_finite(rows, total, norm)
         else:
             self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
         self._blend()
-        if self.step % 20 == 0 or self.step == self.total:
+        if self.step % settings.log_every == 0 or self.step == self.total:
             named = {name: round(float(value), 6) for name, value in losses.items()}
             self.record.write("update", step=self.step, loss=float(total), norm=float(norm), lr=lr, **named)
             bar.set_postfix(loss=f"{float(total):.3f}", best=f"{self.best:.4f}", refresh=False)
         bar.update()
+
+    def _parts(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """What this process computes of a batch, in turn. One with nothing to do (a last batch smaller than the number
+        of processes) takes the first row with share 0, so that it joins the exchange of gradients."""
+        mine = rows[self.rank :: self.world]
+        return mine.chunk(min(self.settings.accumulate, len(mine))) if len(mine) else (rows[:1],)
 
     def _batch(self, rows: Tensor, part: int) -> Batch:
         torch.manual_seed(stream(self.settings.seed, self.step, self.rank, part).initial_seed())  # dropout
@@ -122,12 +134,15 @@ class Trainer:
         return self.split.batch(rows, generator).to(self.device)
 
     def _loss(self, forward: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        low = PRECISION[self.settings.precision]
-        with torch.autocast(self.device.type, low, enabled=low is not None):
+        with self._autocast():
             output = forward(*batch.inputs)
             loss = self.task.loss(output, batch)
             extra = self.model.auxiliary(output) if hasattr(self.model, "auxiliary") else {}  # type: ignore[operator]
         return loss + sum(extra.values()), {name: value.detach() for name, value in extra.items()}
+
+    def _autocast(self) -> torch.autocast:
+        low = PRECISION[self.settings.precision]
+        return torch.autocast(self.device.type, low, enabled=low is not None)
 
     def _rate(self) -> float:
         settings, warm = self.settings, max(1, round(self.settings.warmup * self.total))
@@ -148,7 +163,9 @@ class Trainer:
                     self.average[name].copy_(value)
 
     def _not_finite(self, rows: Tensor, loss: Tensor, norm: Tensor) -> None:
-        where = first_bad_module(self.model, self._batch(rows[self.rank :: self.world], 0))
+        batches = (self._batch(part, at) for at, part in enumerate(self._parts(rows)))  # the same draws again
+        with self._autocast():
+            where = first_bad_module(self.model, batches)
         self.record.write("not_finite", step=self.step, module=where, rows=rows.tolist(), seed=self.settings.seed)
         text = (
             f"expected a finite loss and gradient; got loss {float(loss)}, norm {float(norm)} at step {self.step} in "
@@ -181,7 +198,8 @@ class Trainer:
     def _save(self) -> None:
         if self.rank:
             return
-        progress = {"best": self.best, "bad": self.bad, "scale": self.scale, "spent": self.spent,
+        wall, cpu = self.record.seconds()
+        progress = {"best": self.best, "bad": self.bad, "scale": self.scale, "wall": wall, "cpu": cpu,
                     "log": self.record.position}  # fmt: skip
         weights = {"model": self.model.state_dict(), **({"average": self.average} if self.average else {})}
         state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
@@ -199,17 +217,20 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.best, self.bad = progress["step"], progress["best"], progress["bad"]
-        self.scale, self.spent = progress["scale"], progress["spent"]
-        self.record.rewind(progress["log"])
+        self.scale = progress["scale"]
+        self.record.rewind(progress["log"], progress.get("wall", 0.0), progress.get("cpu", 0.0))
         return True
 
     def _agree_to_stop(self) -> None:
-        """All processes stop after the same update, or none does."""
+        """All processes stop after the same update and for the same reason, or none does."""
+        spent = bool(self.settings.max_minutes) and self.record.seconds()[0] > 60 * self.settings.max_minutes
+        flags = torch.tensor([float(self.signal or 0), float(spent)], device=self.device)
         if self.world > 1:
-            flag = torch.tensor(float(bool(self.stopping)), device=self.device)
-            dist.all_reduce(flag)
-            if float(flag) and not self.stopping:
-                self.stopping = "another process was asked to stop"
+            dist.all_reduce(flags, dist.ReduceOp.MAX)
+        if flags[0]:
+            self.stopping = f"signal {signal.Signals(int(flags[0])).name}"
+        elif flags[1]:
+            self.stopping = SPENT
 
 
 @contextlib.contextmanager
@@ -231,7 +252,7 @@ def _on_signal(trainer: Trainer):
     """SIGTERM and Ctrl-C: finish the update, write a checkpoint, stop."""
 
     def stop(number, frame) -> None:
-        trainer.stopping = f"signal {signal.Signals(number).name}"
+        trainer.signal = signal.Signals(number)
 
     try:
         before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -11,6 +11,8 @@ CHOICES = {
     "precision": ("float32", "bf16", "fp16"),
     "on_nan": ("stop", "skip"),
 }
+LEAST = {"epochs": 1, "batch_size": 1, "accumulate": 1, "bucket": 1, "log_every": 1, "plateau_patience": 1,
+         "steps": 0, "lr": 0, "weight_decay": 0, "ema": 0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class TrainSettings:
         patience: stop after this many evaluations without gain, 0 for never.
         max_minutes: stop after this many minutes of wall time, 0 for never.
         on_nan: "stop", or "skip" the update, when a loss or gradient is not finite; reported either way.
+        log_every: updates between lines of the log.
+        tensorboard: write the numbers of the log for TensorBoard as well (the extra of that name).
         compile: torch.compile the model.
         threads: torch threads, 0 for torch's own choice.
     """
@@ -65,6 +69,8 @@ class TrainSettings:
     patience: int = 0
     max_minutes: float = 0.0
     on_nan: str = "stop"
+    log_every: int = 20
+    tensorboard: bool = False
     compile: bool = False
     threads: int = 0
 
@@ -72,6 +78,6 @@ class TrainSettings:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise StructureError(f"{name} out of {', '.join(choices)}", repr(getattr(self, name)), choices[0])
-        for name in ("epochs", "batch_size", "accumulate", "bucket"):
-            if getattr(self, name) < 1:
-                raise StructureError(f"{name} >= 1", str(getattr(self, name)), f"{name}=1")
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise StructureError(f"{name} >= {least}", str(getattr(self, name)), f"{name}={least}")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 def figures(folder: Path) -> list[dict]:
     """The log without times, and without the line that says where a run was taken up."""
-    events = [{k: v for k, v in e.items() if k != "time"} for e in read_log(folder / "log.jsonl")]
+    events = [{k: v for k, v in e.items() if k not in ("time", "cpu")} for e in read_log(folder / "log.jsonl")]
     return [e for e in events if e["event"] != "resume"]
 
 
@@ -70,7 +70,7 @@ def test_kill_9_and_resume_gives_the_same_bits(tmp_path):
 
 def test_a_signal_writes_a_checkpoint_and_stops(tmp_path):
     trainer(tmp_path / "whole").fit()
-    process = script(tmp_path / "asked", "pause=0.05", "evaluate_every=1000")
+    process = script(tmp_path / "asked", "pause=0.05")
     while not (tmp_path / "asked" / "log.jsonl").exists():
         time.sleep(0.02)
     time.sleep(0.3)
@@ -79,6 +79,35 @@ def test_a_signal_writes_a_checkpoint_and_stops(tmp_path):
     assert process.returncode == 0
     assert figures(tmp_path / "asked")[-1]["reason"] == "signal SIGTERM"
     assert list((tmp_path / "asked" / "checkpoints").glob("step-*"))
+    trainer(tmp_path / "asked").fit()
+    same_run(tmp_path / "whole", tmp_path / "asked")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip"])
+def test_damaged_weights_are_never_loaded_silently(tmp_path, damage):
+    path = tmp_path / "model.safetensors"
+    checkpoint.save_weights(path, {"a": torch.arange(100.0), "scalar": torch.tensor(3)})
+    assert torch.equal(checkpoint.load_weights(path)["a"], torch.arange(100.0))
+    data = path.read_bytes()
+    path.write_bytes(data[:-7] if damage == "truncate" else data[:-7] + bytes([data[-7] ^ 1]) + data[-6:])
+    with pytest.raises(StructureError, match=r"model\.safetensors"):
+        checkpoint.load_weights(path)
+
+
+def test_minutes_go_on_after_a_resume(tmp_path):
+    trainer(tmp_path, epochs=1).fit()
+    for file in (tmp_path / "checkpoints").glob("*/progress.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "wall": 600.0, "cpu": 300.0}))
+    trainer(tmp_path, epochs=2).fit()
+    last = read_log(tmp_path / "log.jsonl")[-1]
+    assert last["time"] >= 600 and last["cpu"] >= 300
+    assert "minutes are spent" in trainer(tmp_path, epochs=3, max_minutes=10).fit()["reason"]
+
+
+def test_the_log_goes_to_tensorboard_when_asked(tmp_path):
+    pytest.importorskip("tensorboard")
+    trainer(tmp_path, epochs=1, tensorboard=True).fit()
+    assert list((tmp_path / "tensorboard").glob("events*"))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.pt", "progress.json", "average.safetensors"])
@@ -91,7 +120,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path, capsys,
         file.unlink()
     else:
         middle = len(data) // 2
-        file.write_bytes(data[:middle] + (b"" if damage == "truncate" else bytes([data[middle] ^ 1]) + data[middle + 1 :]))
+        rest = b"" if damage == "truncate" else bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        file.write_bytes(data[:middle] + rest)
     progress, _, _ = checkpoint.load_latest(newest.parent)
     assert progress["step"] == 10  # of 14 updates, evaluated every 5
     assert newest.name in capsys.readouterr().err
@@ -123,7 +153,7 @@ def test_two_processes_give_the_loss_of_one(tmp_path):
     code = (
         "import sys, tests.training.toy as t; from pathlib import Path; t.ToyModel.__init__.__defaults__ = (8, 0.0); "
         "t.ToySplit.batch = (lambda f: lambda self, rows, generator=None: f(self, rows))(t.ToySplit.batch); "
-        "t.trainer(Path(sys.argv[1]), ema=0.0, epochs=3).fit()"
+        "t.trainer(Path(sys.argv[1]), ema=0.0, epochs=3, batch_size=20).fit()"  # 101 rows: a last batch of one
     )
     (tmp_path / "plain.py").write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -153,6 +183,21 @@ class Explodes(ToyModel):
         if self.training and self.calls > 3:
             h = h * float("inf")
         return self[3](self[2](self[1](h) if self.calls <= 3 else h))
+
+
+def test_a_bad_number_in_a_later_part_is_found_under_a_loss_scale_too(tmp_path):
+    class OneBadRow(ToyModel):
+        def forward(self, x):
+            h = self[0](x)
+            return self[3](self[1](torch.where(x.isnan().any(-1, keepdim=True), torch.nan, h)))
+
+    run = trainer(tmp_path, epochs=1, accumulate=4, precision="fp16")
+    run.model = OneBadRow()
+    run.optimizer = torch.optim.AdamW(run.model.parameters())
+    last = epoch_batches(run.split.sizes, run.settings, 0)[0][-1]
+    run.split.x[last] = torch.nan
+    with pytest.raises(Diverged, match="step 0 in 0"):  # module 0 is the first to see it, in the fourth part
+        run.fit()
 
 
 @pytest.mark.parametrize("policy", ["stop", "skip"])
