@@ -25,8 +25,8 @@ def segment_reduce(x: Tensor, segments: Segments | Tensor, reduce: str = "sum") 
             channel on its own) -> `[N, ...]`.
 
     An empty segment gives 0 (sum, mean, max, min) or -inf (logsumexp), and no gradient. Ties in max and min: the
-    first row takes the whole gradient. NaN stays in its segment and channel. Sums are in the type of x on the CPU and at least
-    float32 elsewhere. Bit for bit repeatable, with any number of threads. Cost: one pass over x (softmax and
+    first row takes the whole gradient. NaN stays in its segment and channel. Sums of less than float32 are made
+    in float32. Bit for bit repeatable, with any number of threads. Cost: one pass over x (softmax and
     logsumexp read a segment twice while it is in cache).
 
     Raises:

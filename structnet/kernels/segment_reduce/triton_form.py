@@ -1,3 +1,5 @@
+# pyright: reportArgumentType=false
+# (Triton annotates compile-time arguments with a type that no plain value has)
 """The Triton forms: one program per (segment, block of channels), a loop over the segment's rows in registers.
 Sorted rows, no atomics: the same bits every time. Runs on the CPU through Triton's interpreter."""
 

@@ -120,7 +120,7 @@ def _differentiate_twice(ctx, d_dgate, d_dx, d_dinitial):
     tensors = [t.detach().requires_grad_() for t in (grad, gate, h, *initial)]
     with torch.enable_grad():
         start = tensors[3] if initial else None
-        outputs = torch_form.backward(*tensors[:3], ptr, start, ctx.reverse)
+        outputs = torch_form.backward(tensors[0], tensors[1], tensors[2], ptr, start, ctx.reverse)
         wanted = [(o, d) for o, d in zip(outputs, (d_dgate, d_dx, d_dinitial)) if d is not None and o.requires_grad]
         grads = torch.autograd.grad([o for o, _ in wanted], tensors, [d for _, d in wanted], allow_unused=True)
     return grads[0], grads[1], grads[2], None, grads[3] if initial else None, None

@@ -1,3 +1,5 @@
+# pyright: reportArgumentType=false
+# (Triton annotates compile-time arguments with a type that no plain value has)
 """The Triton form: one program per (segment, block of channels), a loop over the segment's rows in registers.
 
 Each row is read and written once, forward and backward; many segments fill the GPU. A few giant segments do not: their
