@@ -1,4 +1,4 @@
-"""Segmented scan and reductions: 1M rows x 64, four ways of cutting them into segments, beside torch's and PyG's own forms."""
+"""Segmented scan and reductions, 1M rows x 64 cut into segments in four ways, beside torch's and PyG's own forms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def lengths(shape: str) -> Segments:
         "one giant": lambda: torch.tensor([ROWS]),
         "many tiny": lambda: torch.randint(1, 6, (ROWS,), generator=generator),
     }
-    drawn = draws[shape]().clamp(max=ROWS).long()
+    drawn = draws[shape]().clamp(1, ROWS).long()
     end = drawn.cumsum(0)
     kept = end[end < ROWS]
     return Segments(torch.cat([torch.tensor([0]), kept, torch.tensor([ROWS])]))
@@ -90,7 +90,7 @@ def softmax(shape: str) -> Case:
 
 
 def maximum(shape: str) -> Case:
-    """Ours also returns the row of each maximum; `scatter_reduce` does not. torch_scatter, which does, where installed."""
+    """Ours also returns the row of each maximum; of the peers only torch_scatter does, where it is installed."""
     segments, x = lengths(shape), torch.randn(ROWS, WIDTH)
     wide = segments.index[:, None].expand_as(x)
     forms: dict[str, Form] = {

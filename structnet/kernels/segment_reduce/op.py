@@ -219,7 +219,7 @@ def _differentiate_softmax_twice(ctx, grad):
     g, y, ptr = ctx.saved_tensors
     tensors = [g.detach().requires_grad_(), y.detach().requires_grad_()]
     with torch.enable_grad():
-        dx = torch_form.softmax_backward(*tensors, ptr)
+        dx = torch_form.softmax_backward(tensors[0], tensors[1], ptr)
         dg, dy = torch.autograd.grad(dx, tensors, grad)
     return dg, dy, None
 
