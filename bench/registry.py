@@ -77,7 +77,8 @@ class Timing:
 @cache
 def tests_pass(targets: str) -> bool:
     """Whether the tests of an op are green; a red one forbids the number."""
-    done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", *targets.split()], capture_output=True, text=True)
+    command = [sys.executable, "-m", "pytest", "-x", "-q", *targets.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout[-2000:])
     return done.returncode == 0
