@@ -1,0 +1,229 @@
+"""Graph convolutions whose weights are moved through time by a recurrent network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from structnet.cells.graph_filters import graph_operators, normalised_adjacency
+from structnet.cells.graph_operator import GraphOperator
+from structnet.cells.matrix_recurrent import MatrixGRU, MatrixLSTM
+from structnet.errors import StructureError
+from structnet.structures import Segments
+
+ACTIVATIONS = {"relu": nn.ReLU, "rrelu": nn.RReLU, "tanh": nn.Tanh, "identity": nn.Identity}
+RECURRENCES = {"lstm": MatrixLSTM, "gru": MatrixGRU}
+
+
+class EvolveGCN(nn.Module):
+    """Pareja et al., "EvolveGCN: Evolving Graph Convolutional Networks for Dynamic Graphs", AAAI 2020.
+
+        -H:  W_t = GRU(summarize(H_t, k)^T, W_{t-1})      -O:  W_t = LSTM(W_{t-1})      (sections 3.2, 3.3)
+        H'_t = activation(A^_t H_t W_t),  A^ = D~^-1/2 (A + I) D~^-1/2
+
+    Weights move before the convolution of their snapshot.
+
+    Args:
+        in_channels, hidden, num_layers: F, D and the number of layers, F -> D -> ... -> D.
+        variant: "H" or "O".
+        recurrence: of -O: "lstm" (the paper) or "gru" (the authors' code: its input is its state). -H is a GRU.
+        direction: what a recurrent vector is: "columns" of W (paper, authors) or "rows" (-H: equal widths).
+        bias: "matrix" (paper, authors) or "vector", the same for all recurrent vectors.
+        activation, last_activation: "relu", "rrelu", "tanh" or "identity".
+        skip: adds H_t W_skip of the model's input to its output (Weber et al. 2019; not in the paper).
+        mask: -H summarises only nodes with an edge in the snapshot (authors' code).
+
+    Call it with one snapshot, `out, state = model(data, state)`, or `series` with a list of them. Node sets may change
+    completely. A snapshot that is a PyG `Batch` of B graphs is B series: each has its own weights, `[B, F, D]`. The
+    state is one entry per layer, the evolved weights (with the LSTM's memory); `state=None` starts from the learned
+    W_0. `authors()` is the released code's reading.
+
+    A snapshot without nodes gives `[0, D]`. -H with fewer than k nodes to choose from repeats the last one chosen (as
+    the authors' mask does; their code fails for k > N); with none it reads zeros.
+
+    Raises:
+        StructureError: options, channels or batch sizes that do not fit.
+
+    Cost of T snapshots: T weight updates of D x D work first, then one block-diagonal sparse product per layer.
+
+    Differs from the paper in the mask (`mask=False` is the paper), and from the authors' code in -O, which there owns a
+    vector p that nothing reads.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden: int,
+        variant: str = "O",
+        num_layers: int = 2,
+        recurrence: str = "lstm",
+        direction: str = "columns",
+        bias: str = "matrix",
+        activation: str = "relu",
+        last_activation: str = "identity",
+        skip: bool = False,
+        mask: bool = True,
+    ):
+        super().__init__()
+        _known("variant", variant, ("H", "O"))
+        _known("recurrence", recurrence, RECURRENCES)
+        _known("activation", activation, ACTIVATIONS)
+        _known("last_activation", last_activation, ACTIVATIONS)
+        self.layers = nn.ModuleList(
+            EvolvingConvolution(
+                in_channels if layer == 0 else hidden,
+                hidden,
+                variant,
+                recurrence,
+                direction,
+                bias,
+                last_activation if layer == num_layers - 1 else activation,
+                mask,
+            )
+            for layer in range(num_layers)
+        )
+        self.skip = nn.Linear(in_channels, hidden, bias=False) if skip else None
+
+    @classmethod
+    def authors(cls, in_channels: int, hidden: int, variant: str = "O", num_layers: int = 2) -> EvolveGCN:
+        """As released: -O with a GRU, RReLU after every layer (there also evaluated in training mode, at random)."""
+        return cls(in_channels, hidden, variant, num_layers, "gru", activation="rrelu", last_activation="rrelu")
+
+    def forward(self, data: Data, state: Any = None) -> tuple[Tensor, tuple]:
+        outputs, state = self.series([data], state)
+        return outputs[0], state
+
+    def series(self, snapshots: Sequence[Data], state: Any = None) -> tuple[list[Tensor], Any]:
+        """All snapshots, layer by layer. Returns a list of `[N_t, D]` and the last state."""
+        if not snapshots:
+            return [], state
+        plan = _Plan(snapshots)
+        x = given = torch.cat([data.x for data in snapshots])  # type: ignore[misc]
+        last = []
+        for at, layer in enumerate(self.layers):
+            x, now = layer(x, plan, None if state is None else state[at])
+            last.append(now)
+        if self.skip is not None:
+            x = x + self.skip(given)
+        return list(x.split(plan.nodes)), tuple(last)
+
+
+class EvolvingConvolution(nn.Module):
+    """One layer (EGCU): weights of all snapshots first, then all convolutions."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        variant: str,
+        recurrence: str,
+        direction: str,
+        bias: str,
+        activation: str,
+        mask: bool,
+    ):
+        super().__init__()
+        _known("direction", direction, ("columns", "rows"))
+        if variant == "H" and direction == "rows" and in_channels != out_channels:
+            raise StructureError(
+                "equal widths for -H by rows", f"{in_channels} -> {out_channels}", 'direction="columns"'
+            )
+        self.columns, self.mask = direction == "columns", mask
+        self.weight = nn.Parameter(torch.empty(in_channels, out_channels))
+        self.score = nn.Parameter(torch.empty(in_channels)) if variant == "H" else None
+        shape = (in_channels, out_channels) if self.columns else (out_channels, in_channels)
+        self.recurrence = (MatrixGRU if variant == "H" else RECURRENCES[recurrence])(*shape, bias)
+        self.activation = ACTIVATIONS[activation]()
+        nn.init.uniform_(self.weight, -(out_channels**-0.5), out_channels**-0.5)
+        if self.score is not None:
+            nn.init.uniform_(self.score, -(in_channels**-0.5), in_channels**-0.5)
+
+    def forward(self, x: Tensor, plan: _Plan, state: Any) -> tuple[Tensor, Any]:
+        if x.shape[-1] != self.weight.shape[0]:
+            raise StructureError(f"{self.weight.shape[0]} channels", f"{x.shape[-1]}", "in_channels=x.shape[-1]")
+        weights, state = self.evolve(x, plan, state)
+        return self.activation(plan.adjacency @ _grouped(x, weights, plan.groups)), state
+
+    def evolve(self, x: Tensor, plan: _Plan, state: Any) -> tuple[Tensor, Any]:
+        """The weights of every snapshot and series, `[T * B, F, D]`, and the last state."""
+        if state is None:
+            state = self.recurrence.start(self.weight.expand(plan.series, -1, -1).transpose(*self._axes))
+        given = [None] * plan.steps
+        if self.score is not None:
+            rows = plan.linked if self.mask else None
+            summary = summarize(x, self.score, self.weight.shape[1], plan.groups, rows)  # [T * B, k, F]
+            given = list(summary.transpose(1, 2).unflatten(0, (plan.steps, plan.series)))
+        weights = []
+        for step in given:
+            state = self.recurrence(step, state)
+            weights.append(self.recurrence.output(state).transpose(*self._axes))
+        return torch.cat(weights), state
+
+    @property
+    def _axes(self) -> tuple[int, int]:
+        return (1, 1) if self.columns else (1, 2)
+
+
+def summarize(x: Tensor, score: Tensor, k: int, groups: Segments, rows: Tensor | None = None) -> Tensor:
+    """The k best rows of every segment, scaled by their scores (section 3.3): y = X p / |p|, Z = [X . tanh(y)]_top-k.
+
+    Args:
+        x: `[N, F]`; score: p `[F]`; groups: S segments of rows; rows: bool `[N]`, the rows that may be chosen.
+
+    Returns `[S, k, F]`, best first, equal scores in order of rows. Fewer than k: the last is repeated; none: zeros.
+    """
+    index = groups.index
+    if rows is not None:
+        x, index = x[rows], index[rows]
+    y = x @ score / score.norm()
+    order = y.detach().argsort(descending=True, stable=True)
+    order = order[index[order].argsort(stable=True)]
+    counts = torch.bincount(index, minlength=groups.num_segments)
+    if x.shape[0] == 0:
+        return x.new_zeros(groups.num_segments, k, x.shape[1])
+    rank = torch.arange(k, device=x.device).minimum((counts - 1).clamp(min=0).unsqueeze(1))
+    chosen = order[((counts.cumsum(0) - counts).unsqueeze(1) + rank).clamp(max=order.numel() - 1)]
+    scale = y.tanh()[chosen] * (counts > 0).unsqueeze(1)
+    return x[chosen] * scale.unsqueeze(-1)
+
+
+class _Plan:
+    """Index work of a list of snapshots: one block-diagonal operator, one group of rows per (snapshot, series)."""
+
+    def __init__(self, snapshots: Sequence[Data]):
+        parts = [graph_operators(normalised_adjacency, data)[0] for data in snapshots]
+        self.adjacency = GraphOperator.block_diagonal(parts)
+        self.nodes = [part.num_nodes for part in parts]
+        ptrs = [torch.tensor([0, n]) if "ptr" not in d else d.ptr for d, n in zip(snapshots, self.nodes)]
+        self.steps, self.series = len(parts), ptrs[0].numel() - 1
+        for at, ptr in enumerate(ptrs):
+            if ptr.numel() - 1 != self.series:
+                got = f"{ptr.numel() - 1} in snapshot {at}"
+                raise StructureError(
+                    f"{self.series} graphs in every snapshot", got, "an empty graph where one is absent"
+                )
+        self.groups = Segments.from_lengths(torch.cat([ptr.diff() for ptr in ptrs]))
+        device = parts[0].matrix.device
+        self.groups = self.groups.to(device)
+        linked, start = torch.zeros(sum(self.nodes), dtype=torch.bool, device=device), 0
+        for data, n in zip(snapshots, self.nodes):
+            linked[data.edge_index.flatten() + start] = True  # type: ignore[union-attr]
+            start += n
+        self.linked = linked
+
+
+def _grouped(x: Tensor, weights: Tensor, groups: Segments) -> Tensor:
+    """Rows of segment s times `weights[s]`: one batched product for equal sizes, else one product each."""
+    sizes = groups.lengths.tolist()
+    if len(set(sizes)) == 1:
+        return (x.unflatten(0, (len(sizes), sizes[0])) @ weights).flatten(0, 1)
+    return torch.cat([rows @ weight for rows, weight in zip(x.split(sizes), weights)])
+
+
+def _known(name: str, value: Any, choices: Any) -> None:
+    if value not in choices:
+        raise StructureError(f"{name} out of {', '.join(choices)}", repr(value), f"{name}={next(iter(choices))!r}")
