@@ -21,7 +21,8 @@ Operators = tuple[GraphOperator, ...]
 
 
 class GraphFilter(Protocol):
-    terms: int
+    @property
+    def terms(self) -> int: ...
 
     def operators(self, data: Data) -> Operators:
         """The operators of a graph, normalised once (cached by `data.edge_index`)."""

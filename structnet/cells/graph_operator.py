@@ -88,7 +88,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:  # type: ignore[override]
         ctx.operators = (matrix, transpose)  # constants: kept by reference, outside the graph
-        return matrix @ x
+        return torch.addmm(x.new_zeros(1, 1), matrix, x, beta=0)  # `matrix @ x` writes the output twice
 
     @staticmethod
     def backward(ctx, grad: Tensor):  # type: ignore[override]
@@ -114,6 +114,8 @@ def _diagonal(blocks: list[Tensor], num_nodes: int) -> Tensor:
 
 
 def _sparse(ptr: Tensor, column: Tensor, value: Tensor, num_nodes: int) -> Tensor:
+    if column.numel() < 2**31:  # MKL works on int32 and would convert at every call
+        ptr, column = ptr.int(), column.int()
     with warnings.catch_warnings():  # torch calls its CSR layout beta, once per process
         warnings.simplefilter("ignore")
         return torch.sparse_csr_tensor(ptr, column, value, (num_nodes, num_nodes), check_invariants=False)

@@ -21,7 +21,7 @@ class GraphGates(nn.Module):
     """The weights of all gates as two matrices, `[terms * F, gates * H]` and `[terms * H, gates * H]`, and one bias.
 
     Args:
-        in_channels: F; 0 for a cell without input (the forecaster of an encoder-forecaster pair).
+        in_channels: F; 0 for a cell without input, whose input side is the bias alone.
         hidden: H.
         filter: the graph filter of both sides.
         gates: number of gates.
@@ -42,10 +42,8 @@ class GraphGates(nn.Module):
 
     def project(self, x: Tensor, operators: Operators) -> Tensor:
         """Input side `[N, ..., gates * H]`: one sparse product per term and one matrix product for all steps in x."""
-        if x.shape[-1] != self.in_channels:
+        if self.weight_x is None or x.shape[-1] != self.in_channels:
             raise StructureError(f"{self.in_channels} channels", f"{x.shape[-1]}", "in_channels=x.shape[-1]")
-        if self.weight_x is None:
-            return self.bias.expand(*x.shape[:-1], -1)
         return affine(self.bias, self.filter.basis(x, operators), self.weight_x)
 
     def zeros(self, projected: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -146,7 +147,11 @@ class EvolvingConvolution(nn.Module):
         if x.shape[-1] != self.weight.shape[0]:
             raise StructureError(f"{self.weight.shape[0]} channels", f"{x.shape[-1]}", "in_channels=x.shape[-1]")
         weights, state = self.evolve(x, plan, state)
-        return self.activation(plan.adjacency @ _grouped(x, weights, plan.groups)), state
+        if x.shape[1] <= weights.shape[2]:  # the sparse product on the narrower side; of fixed x it needs no backward
+            x = _grouped(plan.adjacency @ x, weights, plan.groups)
+        else:
+            x = plan.adjacency @ _grouped(x, weights, plan.groups)
+        return self.activation(x), state
 
     def evolve(self, x: Tensor, plan: _Plan, state: Any) -> tuple[Tensor, Any]:
         """The weights of every snapshot and series, `[T * B, F, D]`, and the last state."""
@@ -207,13 +212,17 @@ class _Plan:
                     f"{self.series} graphs in every snapshot", got, "an empty graph where one is absent"
                 )
         self.groups = Segments.from_lengths(torch.cat([ptr.diff() for ptr in ptrs]))
-        device = parts[0].matrix.device
-        self.groups = self.groups.to(device)
-        linked, start = torch.zeros(sum(self.nodes), dtype=torch.bool, device=device), 0
-        for data, n in zip(snapshots, self.nodes):
-            linked[data.edge_index.flatten() + start] = True  # type: ignore[union-attr]
+        self.groups = self.groups.to(parts[0].matrix.device)
+        self.edges = [data.edge_index for data in snapshots]
+
+    @cached_property
+    def linked(self) -> Tensor:
+        """Rows with an edge in their snapshot, bool `[N]`."""
+        linked, start = torch.zeros(sum(self.nodes), dtype=torch.bool, device=self.groups.device), 0
+        for edge_index, n in zip(self.edges, self.nodes):
+            linked[edge_index.flatten() + start] = True  # type: ignore[union-attr]
             start += n
-        self.linked = linked
+        return linked
 
 
 def _grouped(x: Tensor, weights: Tensor, groups: Segments) -> Tensor:

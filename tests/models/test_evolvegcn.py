@@ -10,7 +10,7 @@ from structnet.models.evolvegcn import EvolveGCN, summarize
 from structnet.structures import Segments
 from tests.graphs import dense_normalised, random_graph, with_x
 
-IN, HIDDEN = 4, 3
+IN, HIDDEN = 4, 3  # narrower and, in the second layer, equal: both orders of the products
 VARIANTS = {
     "H": {"variant": "H"},
     "H unmasked": {"variant": "H", "mask": False},

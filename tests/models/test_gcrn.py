@@ -5,7 +5,9 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
 
+from structnet.cells.graph_recurrent import GraphLSTMCell
 from structnet.errors import StructureError
+from structnet.models.encoder_forecaster import EncoderForecaster
 from structnet.models.gcrn import GCRN
 from structnet.models.gcrn_import import from_pyg_temporal
 from tests.graphs import dense_laplacian, random_graph, with_x
@@ -54,9 +56,10 @@ def literal_convolution(laplacian, x, weight, order):
     return sum(terms[k] @ weight[k * channels : (k + 1) * channels] for k in range(order))
 
 
-def literal_lstm(cell, laplacian, xs, order):
+def literal_lstm(cell, laplacian, xs, order, state=None):
     """Section 5.2, eight convolutions a step."""
     h = c = torch.zeros(xs.shape[0], HIDDEN, dtype=torch.float64)
+    h, c = state or (h, c)
     gate = [slice(g * HIDDEN, (g + 1) * HIDDEN) for g in range(4)]
     peephole = [0, 0, 0] if cell.peephole is None else list(cell.peephole)
     outputs = []
@@ -236,6 +239,26 @@ def test_weights_of_pyg_temporal(cell, names, generator):
         h = torch.sigmoid(gate("o") + weights["w_c_o"] * c + weights["b_o"]) * torch.tanh(c)
     model = from_pyg_temporal(weights)
     close(model.series(data)[0][:, -1], h)
+
+
+def test_the_published_parameter_counts():
+    """The table of the paper, moving digits on 16 x 16 patches: K to number of parameters."""
+    published = {3: 1_629_712, 5: 2_711_056, 7: 3_792_400, 9: 4_873_744, 25: 13_524_496, 81: 43_802_128}
+    for order, count in published.items():
+        with torch.device("meta"):
+            model = EncoderForecaster(order=order)
+        assert sum(p.numel() for p in model.parameters()) == count
+
+
+def test_the_forecaster_goes_on_without_input(generator):
+    model, data = EncoderForecaster(IN, HIDDEN, order=3, horizon=2).double(), series(generator, grad=True)
+    laplacian = dense_laplacian(data)
+    _, state = literal_lstm(model.encoder, laplacian, data.x, 3)
+    silent = GraphLSTMCell(IN, HIDDEN, model.filter).double()  # the same cell with weights of zero on a zero input
+    silent.load_state_dict(model.forecaster.state_dict() | {"weight_x": torch.zeros(3 * IN, 4 * HIDDEN)})
+    nothing = torch.zeros(NODES, 2, IN, dtype=torch.float64)
+    expected, _ = literal_lstm(silent, laplacian, nothing, 3, state)
+    close(model(data), model.readout(expected))
 
 
 def test_messages(generator):
