@@ -7,6 +7,7 @@ import importlib
 import json
 from datetime import date
 from pathlib import Path
+from statistics import median_high
 
 import torch
 
@@ -62,7 +63,7 @@ def table(name: str, case: Case, timings: dict[str, Timing], bandwidth: dict[str
 
 def record(name: str, case: Case, timings: dict[str, Timing], bandwidth: dict[str, float], threads: int) -> dict:
     figures = {
-        form: {"median_s": t.median, "min_s": min(t.cpu), "max_s": max(t.cpu), "wall_s": sorted(t.wall)[len(t.wall) // 2]}
+        form: {"median_s": t.median, "min_s": min(t.cpu), "max_s": max(t.cpu), "wall_s": median_high(t.wall)}
         for form, t in timings.items()
     }
     return {"case": name, "note": case.note, "traffic": case.traffic, "items": case.items, "copy": bandwidth,

@@ -139,4 +139,4 @@ def child_sum() -> Case:
         one, other = forms["structnet fold_tree"](), forms["pytorch-tree-lstm"]()
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
-    return Case(forms, check, items=TREES, note="256 trees x 50 leaves, width 128, input at every node; its schedule given")
+    return Case(forms, check, items=TREES, note="256 trees x 50 leaves, width 128, input at every node")

@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
-        print(f"structnet: expected a verb out of {', '.join(VERBS)}; got {verb!r}; try structnet --help", file=sys.stderr)
+        known = ", ".join(VERBS)
+        print(f"structnet: expected a verb out of {known}; got {verb!r}; try structnet --help", file=sys.stderr)
         return 2
     from structnet.errors import StructureError
 

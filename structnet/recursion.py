@@ -1,8 +1,8 @@
 """The drivers: one structure, one cell, one schedule.
 
 A *state* is a tensor `[rows, ...]` or a tuple of them. A *cell* is any callable from states to a state; it is handed
-all nodes of a level at once and must treat rows independently. All drivers obey two laws: a sample gives the same output
-alone and in any batch, and the cell sees exactly as many rows as the structure needs.
+all nodes of a level at once and must treat rows independently. All drivers obey two laws: a sample gives the same
+output alone and in any batch, and the cell sees exactly as many rows as the structure needs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """`structnet solve`: says when it is solved, and says when it is not."""
 
+import io
 from types import SimpleNamespace
 
 import pytest
@@ -53,11 +54,12 @@ def test_many_boards_from_a_file_and_standard_input(oracle, tmp_path, capsys, mo
     assert main(["solve", str(path), "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
     out = capsys.readouterr().out
     assert "NOT a valid solution" in out and "1 of 2 solved" in out
-    monkeypatch.setattr("sys.stdin", path.open())
+    monkeypatch.setattr("sys.stdin", io.StringIO(path.read_text()))
     assert main(["solve", "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
 
 
 def test_bad_boards_get_a_clear_line(oracle, capsys):
-    for text, words in ((PUZZLE[:80], "80 cells"), ("55" + PUZZLE[2:], "r1c1 and r1c2"), ("x" * 81, "'X' at character 1")):
+    clash, unknown = "55" + PUZZLE[2:], "x" * 81
+    for text, words in ((PUZZLE[:80], "80 cells"), (clash, "r1c1 and r1c2"), (unknown, "'X' at character 1")):
         assert main(["solve", text]) == 2
         assert words in capsys.readouterr().err

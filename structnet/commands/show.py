@@ -24,7 +24,8 @@ def main(argv: list[str]) -> int:
     run = open_run(options.run)
     model = run.weights()
     if run.task != "listops" or not hasattr(model, "node_logits"):
-        raise StructureError("a ListOps run with a state at every node", f"{run.task} / {run.model}", "--run gold-tree-listops")
+        got = f"{run.task} / {run.model}"
+        raise StructureError("a ListOps run with a state at every node", got, "--run gold-tree-listops")
     svg, said, true = expression_svg(model, tokens)
     out = Path(options.out)
     if out.suffix == ".svg":

@@ -30,12 +30,13 @@ class CandidateNetwork(nn.Module):
         g, c  = U z
         h'    = LayerNorm(h + sigmoid(g) * c)
 
-    and a scalar readout per candidate, softmax over the digits of a cell. Weights are shared over all cells, digits, units
-    of a kind and rounds, so the network is equivariant to every relabelling of digits and every exchange of lines,
-    bands and axes (rows and columns share V), and runs on any board size.
+    and a scalar readout per candidate, softmax over the digits of a cell. Weights are shared over all cells, digits,
+    units of a kind and rounds, so the network is equivariant to every relabelling of digits and every exchange of
+    lines, bands and axes (rows and columns share V), and runs on any board size.
 
-    Differs from Palm et al. 2018 (recurrent relational networks) in: nodes are candidates, not cells; messages are sums over
-    units, not over pairs; no position or digit embeddings; gated residual update with layer norm instead of an LSTM.
+    Differs from Palm et al. 2018 (recurrent relational networks) in: nodes are candidates, not cells; messages are sums
+    over units, not over pairs; no position or digit embeddings; gated residual update with layer norm instead of an
+    LSTM.
 
     Args:
         width, hidden: sizes of h and z.
@@ -97,7 +98,8 @@ class CandidateNetwork(nn.Module):
         cell, line, box = self.units
         own = torch.addmm(given.flatten(0, 3), state.flatten(0, 3), self.own.weight.t()).view_as(given)
         stack = state.unflatten(2, (-1, board.box_columns))  # columns by box
-        boxes = stack.unflatten(1, (-1, board.box_rows)).sum((2, 4)) @ box  # [boards, box row, box column, digits, hidden]
+        # [boards, box row, box column, digits, hidden]
+        boxes = stack.unflatten(1, (-1, board.box_rows)).sum((2, 4)) @ box
         # the row's and the box's share are the same for the columns of a box: add them before spreading
         rows = (state.sum(2) @ line).unsqueeze(2) + boxes.repeat_interleave(board.box_rows, 1)
         spread = (state.sum(1) @ line).unflatten(1, (1, -1, board.box_columns)) + rows.unsqueeze(3)
@@ -126,7 +128,8 @@ class CandidateNetwork(nn.Module):
 def input_kinds(puzzles: Tensor, size: int) -> Tensor:
     """`[boards, n * n]` -> kind of input of each candidate, `[boards, n, n, n]`."""
     if puzzles.numel() and (int(puzzles.min()) < 0 or int(puzzles.max()) > size):
-        raise StructureError(f"digits 0 .. {size}", f"{int(puzzles.min())} .. {int(puzzles.max())}", "0 for empty cells")
+        got = f"{int(puzzles.min())} .. {int(puzzles.max())}"
+        raise StructureError(f"digits 0 .. {size}", got, "0 for empty cells")
     digits = torch.arange(1, size + 1, device=puzzles.device)
     board = puzzles.view(-1, size, size, 1)
     return torch.where(board == 0, 0, torch.where(board == digits, 1, 2))

@@ -24,8 +24,8 @@ class EncoderForecaster(nn.Module):
     Shapes: x `[N, ..., T, F]` on a graph -> logits of the next frames `[N, ..., horizon, F]`.
 
     With 16 channels and hidden 256 it has K * 540,672 + 7,696 parameters: all six rows of the paper's table (1,629,712
-    for K = 3). The forecaster starts from the encoder's state and its cell has no input term; the paper does not print its
-    architecture, the counts do.
+    for K = 3). The forecaster starts from the encoder's state and its cell has no input term; the paper does not print
+    its architecture, the counts do.
     """
 
     def __init__(self, channels: int = 16, hidden: int = 256, order: int = 7, horizon: int = 10):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, MARGIN = 860, 300, 56, 44, 16, 44
@@ -34,7 +34,7 @@ def bar_chart(values: Sequence[tuple[str, float, float]], shaded: frozenset[str]
     return _svg(parts)
 
 
-def line_chart(lines: dict[str, Sequence[Point]], x_label: str) -> str:
+def line_chart(lines: Mapping[str, Sequence[Point]], x_label: str) -> str:
     """Several curves over one axis, from 0 (or the smallest value) to the largest."""
     points = [point for line in lines.values() for point in line]
     if not points:
@@ -46,10 +46,11 @@ def line_chart(lines: dict[str, Sequence[Point]], x_label: str) -> str:
         path = " ".join(f"{LEFT + x / last * (WIDTH - LEFT - 10):.1f},{_y(y, low, high):.1f}" for x, y in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
         if len(line) <= 40:  # few points: show each
-            dots = (f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" fill="{colour}"/>' for p in path.split())
-            parts.extend(dots)
+            places = (point.split(",") for point in path.split())
+            parts.extend(f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y in places)
     for at, (name, colour) in enumerate(zip(lines, COLOURS)):
-        parts.append(f'<text x="{WIDTH - 14}" y="{TOP + 14 + 16 * at}" text-anchor="end" fill="{colour}">{escape(name)}</text>')
+        place = f'x="{WIDTH - 14}" y="{TOP + 14 + 16 * at}" text-anchor="end"'
+        parts.append(f'<text {place} fill="{colour}">{escape(name)}</text>')
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = LEFT + share * (WIDTH - LEFT - 10)
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{share * last:,.0f}</text>')

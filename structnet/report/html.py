@@ -16,7 +16,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 920px; m
 h1 { font-size: 25px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 34px 0 10px; }
 p.sub { color: #5b6775; margin: 0 0 8px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid #e3e8ee; } th { color: #5b6775; font-weight: 600; }
+th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid #e3e8ee; }
+th { color: #5b6775; font-weight: 600; }
 th:first-child, td:first-child { text-align: left; } tr.inside { background: #f4f7ee; }
 figure { margin: 14px 0 24px; overflow-x: auto; }
 figure table { width: auto; } figure td, figure td:first-child { text-align: center; }
@@ -56,7 +57,8 @@ def run_report(
     scores = {f"validation {headline}": [(e["step"], e[headline]) for e in marks]}
     drawn = "".join(f"<figure><figcaption>{escape(text)}</figcaption>{svg}</figure>" for text, svg in pictures)
     sections = [
-        (f"{headline.capitalize()} by split", "<p class='sub'>Shaded: inside the training range. Whiskers: 95 % interval "
+        (f"{headline.capitalize()} by split", "<p class='sub'>Shaded: inside the training range. "
+         "Whiskers: 95 % interval "
          f"over the rows of the split.</p>{bar_chart(bars, in_range, chance)}{_table(results, in_range, headline)}"),
         ("Training", line_chart(curves, "updates") + line_chart(scores, "updates")),
         ("Examples", drawn),
@@ -81,7 +83,8 @@ def _table(results: dict[str, Any], in_range: frozenset[str], headline: str) -> 
     for split, r in results.items():
         share = f"{100 * r[headline]:.2f} ± {100 * _half(r[headline], r['count']):.2f} %"
         cells = "".join(f"<td>{share if name == headline else f'{r[name]:.4f}'}</td>" for name in names)
-        rows.append(f"<tr{' class=inside' if split in in_range else ''}><td>{escape(split)}</td><td>{r['count']}</td>{cells}</tr>")
+        inside = " class=inside" if split in in_range else ""
+        rows.append(f"<tr{inside}><td>{escape(split)}</td><td>{r['count']}</td>{cells}</tr>")
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
@@ -91,8 +94,12 @@ def _breakdown(results: dict[str, Any]) -> str:
     parts = []
     for split in dict.fromkeys([next(iter(results)), hardest]):
         for key, groups in results[split]["by"].items():
-            cells = "".join(f"<td>{escape(name)}<br>{100 * g['mean']:.1f}<br><small>{g['count']}</small></td>" for name, g in list(groups.items())[:12])
-            parts.append(f"<figure><figcaption>{escape(split)} by {escape(key)} (group, score, rows)</figcaption><table><tr>{cells}</tr></table></figure>")
+            cells = "".join(
+                f"<td>{escape(name)}<br>{100 * g['mean']:.1f}<br><small>{g['count']}</small></td>"
+                for name, g in list(groups.items())[:12]
+            )
+            caption = f"{escape(split)} by {escape(key)} (group, score, rows)"
+            parts.append(f"<figure><figcaption>{caption}</figcaption><table><tr>{cells}</tr></table></figure>")
     return "".join(parts)
 
 

@@ -38,7 +38,8 @@ def expression_svg(model: Any, tokens: np.ndarray) -> tuple[str, int, int]:
         value = said[closed[int(shape.partner[position])]]
         kind = "right" if value == true else "wrong"
         title = f"predicted {value}, true {true}"
-        marks.append(Mark(VOCABULARY[tokens[position]][1:], f"{value}" if value == true else f"{value} ≠ {true}", kind, title))
+        value = f"{value}" if value == true else f"{value} ≠ {true}"
+        marks.append(Mark(VOCABULARY[tokens[position]][1:], value, kind, title))
     _, _, parent = argument_edges(tokens, np.array([0, len(tokens)]), shape)
     answer = said[2 * len(tokens) - 2]
     return tree_svg(Tree.from_parents(torch.from_numpy(parent)), marks), answer, int(split.answers[0])

@@ -14,7 +14,8 @@ from structnet.tasks.sudoku import is_valid
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sudoku, round by round</title>
 <style>
-:root { color-scheme: light; } body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; margin: 28px auto; width: 620px; }
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; margin: 28px auto; width: 620px; }
 h1 { font-size: 22px; margin: 0 0 2px; } p { color: #5b6775; margin: 0 0 12px; } canvas { width: 620px; height: 620px; }
 input { width: 420px; vertical-align: middle; } button { font: inherit; padding: 2px 12px; }
 </style><body><h1>HEADING</h1><p id="line"></p><canvas id="board" width="1240" height="1240"></canvas>
@@ -25,7 +26,8 @@ const slider = document.getElementById("round"), step = 1240 / n;
 slider.max = data.beliefs.length - 1;
 function clash(best, i, j) {  // two cells of one unit with one digit
   const r = Math.floor(i / n), c = i % n, s = Math.floor(j / n), d = j % n;
-  const box = Math.floor(r / data.rows) == Math.floor(s / data.rows) && Math.floor(c / data.columns) == Math.floor(d / data.columns);
+  const same = (a, b, by) => Math.floor(a / by) == Math.floor(b / by);
+  const box = same(r, s, data.rows) && same(c, d, data.columns);
   return i != j && best[i] == best[j] && (r == s || c == d || box);
 }
 function draw() {
@@ -40,18 +42,21 @@ function draw() {
       const v = p[i][k] / 255;
       if (v < 0.04) continue;
       const m = Math.ceil(Math.sqrt(n)), alone = strong == 1;
-      const cx = alone ? x + step / 2 : x + (k % m + 0.5) * step / m, cy = alone ? y + step / 2 : y + (Math.floor(k / m) + 0.5) * step / m;
+      const cx = x + (alone ? 0.5 : (k % m + 0.5) / m) * step;
+      const cy = y + (alone ? 0.5 : (Math.floor(k / m) + 0.5) / m) * step;
       pen.fillStyle = given ? "#1d2733" : `rgba(37,99,176,${0.25 + 0.75 * v})`;
       pen.font = `${given ? 600 : 400} ${alone ? step * 0.6 : step * (0.12 + 0.2 * v)}px system-ui, sans-serif`;
       pen.fillText(data.symbols[k + 1], cx, cy);
     }
-    if (best.some((_, j) => clash(best, i, j))) { pen.strokeStyle = "#d0372b"; pen.lineWidth = 5; pen.strokeRect(x + 7, y + 7, step - 14, step - 14); }
+    if (best.some((_, j) => clash(best, i, j))) {
+      pen.strokeStyle = "#d0372b"; pen.lineWidth = 5; pen.strokeRect(x + 7, y + 7, step - 14, step - 14);
+    }
   }
   for (let i = 0; i <= n; i++) for (const across of [0, 1]) {
     const thick = i % (across ? data.rows : data.columns) == 0;
     pen.strokeStyle = thick ? "#1d2733" : "#b6bfca"; pen.lineWidth = thick ? 5 : 2; pen.beginPath();
-    if (across) { pen.moveTo(0, i * step); pen.lineTo(1240, i * step); } else { pen.moveTo(i * step, 0); pen.lineTo(i * step, 1240); }
-    pen.stroke();
+    const ends = across ? [0, i * step, 1240, i * step] : [i * step, 0, i * step, 1240];
+    pen.moveTo(ends[0], ends[1]); pen.lineTo(ends[2], ends[3]); pen.stroke();
   }
   document.getElementById("at").textContent = `round ${at + 1} of ${data.beliefs.length}`;
 }
@@ -61,7 +66,10 @@ let timer = null;
 document.getElementById("play").onclick = () => {
   if (timer) { clearInterval(timer); timer = null; return; }
   if (+slider.value == +slider.max) slider.value = 0;
-  timer = setInterval(() => { slider.value = +slider.value + 1; draw(); if (+slider.value == +slider.max) { clearInterval(timer); timer = null; } }, 120);
+  timer = setInterval(() => {
+    slider.value = +slider.value + 1; draw();
+    if (+slider.value == +slider.max) { clearInterval(timer); timer = null; }
+  }, 120);
 };
 draw();
 </script></body></html>"""
@@ -79,8 +87,8 @@ def solved_at(logits: Tensor) -> int:
 
 
 def write_beliefs(path: Path, puzzle: Tensor, logits: Tensor) -> Path:
-    """The page for one board: `puzzle` `[cells]`, `logits` `[rounds, cells, digits]`. Digit size = probability, conflicts
-    outlined, no network, works from a file."""
+    """The page for one board: `puzzle` `[cells]`, `logits` `[rounds, cells, digits]`. Digit size = probability,
+    conflicts outlined, no network, works from a file."""
     board = board_of(len(puzzle))
     at = solved_at(logits)
     line = f"Solved at round {at}." if at else "Not solved: the last answer breaks the rules (outlined)."

@@ -25,7 +25,7 @@ class Board:
 
 @cache
 def board_of(cells: int) -> Board:
-    """The board with this many cells, boxes as square as they get (2 x 3 for 6 x 6). StructureError if there is none."""
+    """The board with this many cells, boxes as square as they get (2 x 3 for 6 x 6), or StructureError."""
     size = math.isqrt(cells)
     if size * size != cells or size < 2:
         raise StructureError("a square board such as 81 cells", f"{cells} cells", "81, 16, 36, 256 or 625 characters")

@@ -61,7 +61,8 @@ def find(task: str, model: str) -> System:
     """The system that `structnet train TASK --model MODEL` means, with its default settings."""
     systems = names(task)
     if model not in systems:
-        raise StructureError(f"a model of {task} out of {', '.join(systems)}", repr(model), f"--model {next(iter(systems))}")
+        known = ", ".join(systems)
+        raise StructureError(f"a model of {task} out of {known}", repr(model), f"--model {next(iter(systems))}")
     return systems[model]
 
 

@@ -77,8 +77,8 @@ class Sudoku:
         return F.cross_entropy(logits.flatten(0, 2), target.flatten())
 
     def score(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        """`accuracy`: the whole board right; `cells`: share of cells; `valid`: no unit breaks the rules. Without a known
-        solution a board is right if it is valid and keeps the givens."""
+        """`accuracy`: the whole board right; `cells`: share of cells; `valid`: no unit breaks the rules. Without a
+        known solution a board is right if it is valid and keeps the givens."""
         answer = output.logits[-1].argmax(-1) + 1
         puzzle, known = batch.inputs[0], batch.target.any(1)
         valid = is_valid(answer) & ((puzzle == 0) | (puzzle == answer)).all(1)

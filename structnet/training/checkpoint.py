@@ -97,7 +97,7 @@ def load_latest(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tenso
         except Exception as error:  # missing, truncated, altered: whatever the damage raises
             print(f"structnet: checkpoint {path} is damaged ({error}); trying the one before it", file=sys.stderr)
     if found:
-        raise StructureError("an intact checkpoint", f"only damaged ones in {folder}", "structnet train, from the start")
+        raise StructureError("an intact checkpoint", f"only damaged ones in {folder}", "training from the start")
     return None
 
 

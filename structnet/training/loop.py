@@ -60,7 +60,7 @@ class Trainer:
     def fit(self) -> dict[str, Any]:
         """Train to the end (or the budget, or a signal); returns the last validation result and the reason to stop."""
         resumed = self._resume()
-        forward = DistributedDataParallel(self.model) if self.world > 1 else self.model
+        forward: Any = DistributedDataParallel(self.model) if self.world > 1 else self.model
         forward = torch.compile(forward) if self.settings.compile else forward
         self.record.write("resume" if resumed else "start", step=self.step, updates=self.total)
         last: dict[str, Any] = {}

@@ -12,8 +12,10 @@ from structnet.structures.constraints import (
     sudoku_constraints,
 )
 
+BOARDS = [(16, 4, 2, 2), (36, 6, 2, 3), (81, 9, 3, 3), (256, 16, 4, 4), (625, 25, 5, 5)]
 
-@pytest.mark.parametrize("cells, size, rows, columns", [(16, 4, 2, 2), (36, 6, 2, 3), (81, 9, 3, 3), (256, 16, 4, 4), (625, 25, 5, 5)])
+
+@pytest.mark.parametrize("cells, size, rows, columns", BOARDS)
 def test_boards(cells, size, rows, columns):
     board = board_of(cells)
     assert (board.size, board.box_rows, board.box_columns) == (size, rows, columns)
@@ -30,7 +32,8 @@ def test_two_candidates_share_units_exactly_when_the_rules_say_so():
     for a in range(n**3):
         for b in range(n**3):
             (r, c, d), (s, e, f) = ((k // n**2, k // n % n, k % n) for k in (a, b))
-            rules = ((r, c) == (s, e)) + ((r, d) == (s, f)) + ((c, d) == (e, f)) + ((r // 2, c // 2, d) == (s // 2, e // 2, f))
+            rules = ((r, c) == (s, e)) + ((r, d) == (s, f)) + ((c, d) == (e, f))
+            rules += (r // 2, c // 2, d) == (s // 2, e // 2, f)
             assert int(together[a, b]) == rules
 
 

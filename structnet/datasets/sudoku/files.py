@@ -61,11 +61,14 @@ def read_boards(path: str | Path) -> tuple[Tensor, Tensor]:
     numbered = [(at, line) for at, line in enumerate(lines, 1) if line and not _is_header(at, line)]
     if not numbered:
         raise StructureError("at least one row puzzle[,solution]", f"none in {path}", "another file")
-    parts = [(at, *(line.split(",") + [""])[:2]) for at, line in numbered]
+    parts: list[tuple[int, str, str]] = []
+    for at, line in numbered:
+        puzzle, solution = [*line.split(","), ""][:2]
+        parts.append((at, puzzle, solution))
     cells = len(parts[0][1])
     sound = all(len(puzzle) == cells and len(solution) in (0, cells) for _, puzzle, solution in parts)
     if sound:
-        puzzles, solutions = (_table([part[i] for part in parts], cells) for i in (1, 2))
+        puzzles, solutions = (_table(texts, cells) for texts in ([p for _, p, _ in parts], [s for _, _, s in parts]))
         kept = ((puzzles == 0) | (puzzles == solutions) | (solutions == 0)).all()
         if kept and _consistent(puzzles) and _consistent(solutions):
             return torch.from_numpy(puzzles), torch.from_numpy(solutions)
@@ -92,9 +95,8 @@ def _consistent(boards: np.ndarray) -> bool:
         return False
     held = boards[:, :, None] == np.arange(1, board.size + 1, dtype=np.uint8)
     held = held.reshape(len(boards), -1)
-    return all(
-        np.add.reduceat(held[:, order], starts, 1, dtype=np.uint8).max(initial=0) <= 1 for order, starts in _units(board)
-    )
+    counts = (np.add.reduceat(held[:, order], starts, 1, dtype=np.uint8) for order, starts in _units(board))
+    return all(count.max(initial=0) <= 1 for count in counts)
 
 
 def _units(board: Board) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -107,7 +109,7 @@ def _units(board: Board) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def _one_by_one(parts: list[tuple], path: str | Path) -> tuple[Tensor, Tensor]:
+def _one_by_one(parts: list[tuple[int, str, str]], path: str | Path) -> tuple[Tensor, Tensor]:
     puzzles: list[list[int]] = []
     solutions: list[list[int]] = []
     for number, left, right in parts:

@@ -9,8 +9,8 @@ from structnet.structures.constraints import Board, board_of
 
 
 def reveal(puzzles: Tensor, solutions: Tensor, most: int, generator: torch.Generator | None = None) -> Tensor:
-    """Give away 0 .. `most` random empty cells of each puzzle (as many as drawn, uniformly): adding solution cells keeps
-    the solution unique. Shapes `[boards, cells]` -> the same."""
+    """Give away 0 .. `most` random empty cells of each puzzle (as many as drawn, uniformly): adding solution cells
+    keeps the solution unique. Shapes `[boards, cells]` -> the same."""
     boards, cells = puzzles.shape
     count = torch.randint(0, most + 1, (boards, 1), generator=generator)
     order = torch.rand(boards, cells, generator=generator).masked_fill(puzzles > 0, 2.0)
