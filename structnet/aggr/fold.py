@@ -36,7 +36,7 @@ def fold(
         operator: a name in `structnet.cells.monoids.OPERATORS`.
         tree_seed: fold along random trees drawn from this seed; -1 for halving.
 
-    Cost: N - (non-empty sets) operator rows in ceil(log2(largest set)) calls, and twice that in backward.
+    Cost: N - (non-empty sets) operator rows in ceil(log2(largest set)) levels, and twice that in backward.
     """
     return torch.ops.structnet.fold(x, identity, params, operator, index, ptr, dim_size, tree_seed)
 
@@ -57,7 +57,7 @@ def _forward(
     values = x.new_zeros(plan.size, x.shape[1])
     values[: plan.num_rows] = groups.sorted(x)
     values[-1] = identity
-    for first, last in plan.levels:
+    for first, last in plan.pieces:
         left, right = _operands(values, plan, first, last)
         values[plan.num_rows + first : plan.num_rows + last] = OPERATORS[operator].forward(left, right, *params)
     return values.index_select(0, plan.results), values
@@ -85,7 +85,7 @@ def _backward(
     grads = torch.zeros_like(values) if grad_values is None else grad_values.clone()
     grads.index_add_(0, plan.results, grad)  # the identity is the value of every empty set
     sums = [torch.zeros_like(p) for p in params]
-    for first, last in reversed(plan.levels):
+    for first, last in reversed(plan.pieces):
         grad = grads[plan.num_rows + first : plan.num_rows + last]
         found = OPERATORS[operator].vjp(grad, *_operands(values, plan, first, last), *params)
         for rows, part in zip((plan.left[first:last], plan.right[first:last]), found):

@@ -65,6 +65,11 @@ def test_equations_and_all_gradients(name):
         assert (mine - theirs).abs().max() <= 1e-10
 
 
+def test_levels_in_pieces(monkeypatch):
+    monkeypatch.setattr("structnet.aggr.plan.PIECE", 3)
+    test_equations_and_all_gradients("lcm")
+
+
 @everyone
 def test_call_in_every_form(name):
     module, (x, index) = build(name), sets(LENGTHS)
