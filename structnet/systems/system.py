@@ -34,8 +34,8 @@ SHIPPED = Path(__file__).parents[1] / "checkpoints"
 class System:
     """`task(**task_args)`, `model(**model_args)` and the settings that fit them."""
 
-    task: Callable[..., Task]
-    model: Callable[..., nn.Module]
+    task: type[Task]
+    model: type[nn.Module]
     model_args: dict[str, Any] = field(default_factory=dict)
     settings: TrainSettings = field(default_factory=TrainSettings)
     task_args: dict[str, Any] = field(default_factory=dict)
