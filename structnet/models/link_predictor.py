@@ -1,0 +1,94 @@
+"""Which edges will the next snapshot have? Any encoder of snapshots, and a decoder of pairs that scores rows in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from structnet.errors import StructureError
+from structnet.models.evolvegcn import EvolveGCN
+from structnet.models.gcn_gru import GCNGRU
+from structnet.structures.pair_history import PairHistory
+
+ENCODERS = {
+    "evolvegcn-h": lambda i, h: EvolveGCN.authors(i, h, "H"),
+    "evolvegcn-o": lambda i, h: EvolveGCN.authors(i, h, "O"),
+    "evolvegcn-o-lstm": lambda i, h: EvolveGCN(i, h, "O", activation="rrelu", last_activation="rrelu"),
+    "gcn-gru": lambda i, h: GCNGRU(i, h),
+    "gcn": lambda i, h: GCNGRU(i, h, cell="none"),
+}
+ELEMENTS = 1 << 22  # of one block of hidden units of pairs
+
+
+class LinkPredictor(nn.Module):
+    """Embeddings of the last snapshot of a window, then score(u, v) = w . relu(U h_u + V h_v + b) + c (Pareja et al.
+    2020, section 4.1 and released code: a two-layer decoder on the two embeddings, here split per node, which is exact).
+
+    Args:
+        in_channels, hidden: of the encoder.
+        encoder: a name in `ENCODERS`.
+        decoder_hidden: width of the decoder.
+        history: also look at what is known without a graph network: h_u gains three numbers per node (events in the
+            last ten steps and ever, steps idle), and every pair seen before a learned bonus from its age and count. Not
+            in the paper; this is what the training-free floors use.
+
+    Call it with a list of snapshots (and a `PairHistory` if `history`); it returns `LinkScores`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden: int = 100,
+        encoder: str = "evolvegcn-o",
+        decoder_hidden: int = 100,
+        history: bool = False,
+    ):
+        super().__init__()
+        if encoder not in ENCODERS:
+            raise StructureError(f"an encoder out of {', '.join(ENCODERS)}", repr(encoder), 'encoder="evolvegcn-o"')
+        self.encoder = ENCODERS[encoder](in_channels, hidden)
+        width = hidden + 3 * history
+        self.source = nn.Linear(width, decoder_hidden, bias=False)
+        self.target = nn.Linear(width, decoder_hidden)
+        self.out = nn.Linear(decoder_hidden, 1)
+        self.bonus = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 1)) if history else None
+
+    def forward(self, snapshots: Sequence[Data], history: PairHistory | None = None) -> LinkScores:
+        h = self.encoder.series(snapshots)[0][-1]
+        if self.bonus is None:
+            return LinkScores(self, h, None, None)
+        if history is None:
+            raise StructureError("a PairHistory", "None", "history=False, or PairHistory.at(...)")
+        known = torch.stack([history.recent.log1p(), history.total.log1p(), history.idle.log1p()], 1)
+        seen = torch.stack([history.age.log1p(), history.count.log1p(), 1 / (1 + history.age)], 1)
+        return LinkScores(self, torch.cat([h, known.to(h)], 1), history, self.bonus(seen.to(h)).squeeze(1))
+
+
+class LinkScores:
+    """The scores of one step: `rows(source)` `[R, N]` and `pairs(source, target)` `[P]`, differentiable."""
+
+    def __init__(self, model: LinkPredictor, h: Tensor, history: PairHistory | None, bonus: Tensor | None):
+        self.out, self.source, self.target = model.out, model.source(h), model.target(h)
+        self.history, self.bonus = history, bonus
+
+    def rows(self, source: Tensor) -> Tensor:
+        size = max(1, ELEMENTS // max(self.target.numel(), 1))
+        blocks = [self._decode(self.source[part, None] + self.target) for part in source.split(size)]
+        scores = torch.cat(blocks) if blocks else self.target.new_zeros(0, len(self.target))
+        if self.history is None or self.bonus is None:
+            return scores
+        row, column, place = self.history.rows(source)
+        return scores.index_put((row, column), self.bonus[place], accumulate=True)
+
+    def pairs(self, source: Tensor, target: Tensor) -> Tensor:
+        scores = self._decode(self.source[source] + self.target[target])
+        if self.history is None or self.bonus is None:
+            return scores
+        given, place = self.history.find(source, target)
+        return scores.index_add(0, given, self.bonus[place])
+
+    def _decode(self, hidden: Tensor) -> Tensor:
+        return self.out(hidden.relu()).squeeze(-1)
