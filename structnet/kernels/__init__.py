@@ -5,5 +5,6 @@ from structnet.kernels.block_scan import block_scan as block_scan
 from structnet.kernels.segment_reduce import index_reduce as index_reduce
 from structnet.kernels.segment_reduce import segment_gather as segment_gather
 from structnet.kernels.segment_reduce import segment_reduce as segment_reduce
+from structnet.kernels.segment_rnn import segment_rnn as segment_rnn
 from structnet.kernels.segment_scan import log_scan as log_scan
 from structnet.kernels.segment_scan import segment_scan as segment_scan

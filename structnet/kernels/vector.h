@@ -57,6 +57,37 @@ inline T exp_negative(T x) {
     return x < F::LOWEST ? T(0) : value;
 }
 
+// exp(x) - 1 for x <= 0 with the same reduction: 2^k (exp(r) - 1) + (2^k - 1), which keeps its relative precision near 0.
+template <typename T>
+inline T expm1_negative(T x) {
+    using F = Float<T>;
+    T k = x * T(1.442695040888963407) + F::ROUND;
+    typename F::Int scale;
+    std::memcpy(&scale, &k, sizeof(T));
+    k -= F::ROUND;
+    const T r = (x - k * F::LOG2_HIGH) - k * F::LOG2_LOW;
+    T series = T(INVERSE_FACTORIAL[F::DEGREE]);
+    for (int i = F::DEGREE - 1; i >= 1; --i) series = series * r + T(INVERSE_FACTORIAL[i]);
+    scale = (scale + F::BIAS) << F::BITS;
+    T power;
+    std::memcpy(&power, &scale, sizeof(T));
+    const T value = (series * r) * power + (power - T(1));
+    return x < F::LOWEST ? T(-1) : value;
+}
+
+template <typename T>
+inline T sigmoid(T x) {
+    const T e = exp_negative(x < T(0) ? x : -x);
+    return (x < T(0) ? e : T(1)) / (T(1) + e);
+}
+
+template <typename T>
+inline T tanh_of(T x) {
+    const T e = expm1_negative(T(2) * (x < T(0) ? x : -x));
+    const T value = e / (e + T(2));
+    return x < T(0) ? value : -value;
+}
+
 // log(x) for a finite x >= 1: x = 2^k m with m in [0.7, 1.42), log m = 2 atanh((m - 1) / (m + 1)) by its series. NaN stays NaN.
 template <typename T>
 inline T log_positive(T x) {

@@ -17,19 +17,20 @@ class StepSchedule:
     Attributes:
         rows: `[N]`, row of each scheduled position; step t holds `sizes[t]` of them.
         back: `[N]`, its inverse.
-        sizes: segments still running at each step.
+        sizes, counts: segments still running at each step, as a list and as a tensor (int64, on the CPU).
         segment_order, segment_rank: segments by falling length (stable), and the inverse.
     """
 
     rows: Tensor
     back: Tensor
     sizes: list[int]
+    counts: Tensor
     segment_order: Tensor
     segment_rank: Tensor
 
 
 def step_schedule(segments: Segments, reverse: bool = False) -> StepSchedule:
-    """The schedule of `segments`, built once and kept on them. O(N log N), vectorised."""
+    """The schedule of `segments`, built once and kept on them. O(N + S log S), vectorised."""
     key = ("steps", reverse)
     if key not in segments.cache:
         segments.cache[key] = _build(segments, reverse)
@@ -44,9 +45,10 @@ def _build(segments: Segments, reverse: bool) -> StepSchedule:
     step = rows - segments.ptr[segments.index]
     if reverse:
         step = lengths[segments.index] - 1 - step
-    scheduled = (step * segments.num_segments + segment_rank[segments.index]).argsort()
-    sizes = torch.bincount(step, minlength=segments.max_length).tolist() if segments.num_rows else []
-    return StepSchedule(scheduled, _inverse(scheduled), sizes, segment_order, segment_rank)
+    counts = torch.bincount(step, minlength=segments.max_length)
+    back = (counts.cumsum(0) - counts)[step] + segment_rank[segments.index]  # running segments have the lowest ranks
+    sizes = counts.cpu()
+    return StepSchedule(_inverse(back), back, sizes.tolist(), sizes, segment_order, segment_rank)
 
 
 def _inverse(order: Tensor) -> Tensor:
