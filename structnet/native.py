@@ -51,7 +51,8 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     if installed.exists() and installed.stat().st_mtime >= max(s.stat().st_mtime for s in sources()):
         return ctypes.CDLL(str(installed)), f"installed: {installed.name}"
     try:
-        built = compile_library(cache_folder() / f"libstructnet-{_digest()}.so")
+        folder = cache_folder()
+        built = compile_library(folder / f"libstructnet-{_digest(sources())}.so", folder / "objects")
     except (OSError, subprocess.CalledProcessError) as error:
         detail = getattr(error, "stderr", None) or error
         return None, f"torch forms only, no compiled library: {detail}"
@@ -64,27 +65,49 @@ def cache_folder() -> Path:
     return Path(os.environ.get("STRUCTNET_CACHE", Path(base) / "structnet"))
 
 
-def compile_library(target: Path) -> Path:
-    """Compile all sources into `target` (unless it is there) through a temporary file and an atomic rename."""
+def compile_library(target: Path, objects: Path | None = None) -> Path:
+    """Compile all sources into `target` (unless it is there) through a temporary file and an atomic rename.
+
+    `objects`: keep compiled sources here, so that only what has changed since is compiled the next time.
+    """
     if target.exists():
         return target
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         raise OSError("no C++ compiler found; install g++ or clang++, or set CXX")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        built = Path(folder) / "lib.so"
-        command = [compiler, *FLAGS, "-shared", *map(str, sources()), "-o", str(built)]
-        try:
-            subprocess.run([*command, "-fopenmp"], check=True, capture_output=True, text=True)
-        except subprocess.CalledProcessError:  # a compiler without OpenMP: one thread is fine
-            subprocess.run([*command, "-Wno-unknown-pragmas"], check=True, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        built, kept = Path(scratch) / "lib.so", objects or Path(scratch) / "objects"
+        kept.mkdir(parents=True, exist_ok=True)
+        for threads in ("-fopenmp", "-Wno-unknown-pragmas"):  # a compiler without OpenMP: one thread is fine
+            try:
+                parts = [_object(compiler, source, threads, kept) for source in sources()]
+                _run([compiler, "-shared", *map(str, parts), threads, "-o", str(built)])
+                break
+            except subprocess.CalledProcessError:
+                if threads != "-fopenmp":
+                    raise
         os.replace(built, target)
     return target
 
 
-def _digest() -> str:
-    digest = hashlib.sha256(" ".join(FLAGS).encode())
-    for path in [*sources(), *sorted(PACKAGE.rglob("*.h"))]:
+def _object(compiler: str, source: Path, threads: str, folder: Path) -> Path:
+    target = folder / f"{source.stem}-{_digest([source], compiler, threads)}.o"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            built = Path(scratch) / "part.o"
+            _run([compiler, *FLAGS, threads, "-c", str(source), "-o", str(built)])
+            os.replace(built, target)
+    return target
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def _digest(files: list[Path], *words: str) -> str:
+    """Of these sources, all headers, the flags and `words`."""
+    digest = hashlib.sha256(" ".join([*FLAGS, *words]).encode())
+    for path in [*files, *sorted(PACKAGE.rglob("*.h"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
