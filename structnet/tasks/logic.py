@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from structnet.datasets.logic import Pairs, generate, read_pairs
+from structnet.datasets.logic import RELATIONS, VOCABULARY, Pairs, generate, read_pairs
+from structnet.datasets.logic.semantics import VARIABLES
 from structnet.errors import StructureError
 from structnet.structures import Segments
 from structnet.structures.topology import ranges
@@ -20,13 +21,17 @@ from structnet.tasks.task import Batch, mean_scores
 
 HELD_OUT = {"A": r"\( and \( not a \) \)", "B": r"\( and \( not .* \) \)", "C": r"\( (and|or) \( not .* \) \)"}
 TRAINED = 6  # most operators in training
+MIRROR = torch.tensor([RELATIONS.index({"<": ">", ">": "<"}.get(name, name)) for name in RELATIONS])
 
 
 class LogicSplit:
-    """Rows of one split. A batch holds `(tokens [N], Segments)`, two members a sample: left 0, right 0, left 1, ..."""
+    """Rows of one split. A batch holds `(tokens [N], Segments)`, two members a sample: left 0, right 0, left 1, ...
 
-    def __init__(self, name: str, pairs: Pairs):
-        self.name, self.pairs = name, pairs
+    With `augment` the training draws another naming of the six variables for each sample (the relation stays) and, for
+    every other one, the two sides in the other order (`<` and `>` change places)."""
+
+    def __init__(self, name: str, pairs: Pairs, augment: bool = False):
+        self.name, self.pairs, self.augment = name, pairs, augment
         self.sizes = torch.from_numpy(pairs.ptr[2::2] - pairs.ptr[:-2:2])
         self.operators = torch.from_numpy(pairs.operators)
 
@@ -34,11 +39,18 @@ class LogicSplit:
         return len(self.pairs)
 
     def batch(self, rows: Tensor, generator: torch.Generator | None = None) -> Batch:
-        side = (2 * rows[:, None] + torch.arange(2)).flatten().numpy()
+        drawn = generator is not None and self.augment
+        swap = torch.rand(len(rows), generator=generator) < 0.5 if drawn else torch.zeros(len(rows), dtype=torch.bool)
+        side = (2 * rows[:, None] + (torch.arange(2) ^ swap[:, None])).flatten().numpy()
         start, stop = self.pairs.ptr[side], self.pairs.ptr[side + 1]
         tokens = torch.from_numpy(self.pairs.tokens[ranges(start, stop)].astype(np.int64))
         target = torch.from_numpy(self.pairs.labels[rows.numpy()])
+        target = torch.where(swap, MIRROR[target], target)
         segments = Segments.from_lengths(torch.from_numpy(stop - start))
+        if drawn:  # a permutation of the variables per sample; the other tokens stay
+            words = torch.arange(len(VOCABULARY)).repeat(len(rows), 1)
+            words[:, : len(VARIABLES)] = torch.rand(len(rows), len(VARIABLES), generator=generator).argsort(1)
+            tokens = words[segments.index // 2, tokens]
         return Batch((tokens, segments), target, len(rows), {"operators": self.operators[rows]})
 
 
@@ -50,6 +62,7 @@ class Logic:
             unused `train7` ..); left out, the pairs are drawn.
         held_out: "A", "B" or "C": training pairs that match the pattern become the split "held_out" instead.
         seed, count: of the drawn pairs.
+        augment: training samples with their variables renamed and their sides exchanged.
     """
 
     name = "logic"
@@ -57,10 +70,12 @@ class Logic:
     in_range = frozenset({"validation", "held_out"})
     chance = 0.54
 
-    def __init__(self, folder: str = "", held_out: str = "", seed: int = 0, count: int = 500_000):
+    def __init__(
+        self, folder: str = "", held_out: str = "", seed: int = 0, count: int = 500_000, augment: bool = False
+    ):
         if held_out and held_out not in HELD_OUT:
             raise StructureError(f"held_out out of {', '.join(HELD_OUT)}", repr(held_out), 'held_out="C"')
-        self.source = Source(folder, held_out, seed, count)
+        self.source = Source(folder, held_out, seed, count, augment)
         self.splits = ("validation", *(["held_out"] if held_out else []), *map(str, range(TRAINED + 1, 13)))
 
     def split(self, name: str) -> LogicSplit:
@@ -87,6 +102,7 @@ class Source:
     held_out: str
     seed: int
     count: int
+    augment: bool
 
 
 @cache
@@ -99,7 +115,7 @@ def _split(source: Source, name: str) -> LogicSplit:
         return LogicSplit(name, _join([pairs.take(np.flatnonzero(match)) for pairs, match in zip(known, matching)]))
     rest = _join([pairs.take(np.flatnonzero(~match)) for pairs, match in zip(known, matching)])
     tenth = np.arange(len(rest)) % 10 == 0  # every tenth row validates
-    return LogicSplit(name, rest.take(np.flatnonzero(tenth == (name == "validation"))))
+    return LogicSplit(name, rest.take(np.flatnonzero(tenth == (name == "validation"))), source.augment)
 
 
 def _training(source: Source, operators: int) -> Pairs:

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from structnet.datasets.logic import RELATIONS, generate, read_pairs, relation, truth_table
+from structnet.datasets.logic import RELATIONS, VOCABULARY, generate, read_pairs, relation, truth_table
 from structnet.errors import StructureError
 from structnet.models import PairClassifier
 from structnet.structures import Segments
@@ -93,6 +93,20 @@ def test_batches_are_the_rows(tmp_path):
     torch.testing.assert_close(both[1], alone[0])
     scores = Logic().score(both, batch)
     assert list(scores) == ["accuracy", "loss"] and torch.isfinite(Logic().loss(both, batch))
+
+
+def test_augmented_rows_are_other_true_rows():
+    split = Logic(count=3000, augment=True).split("train")
+    rows = torch.arange(0, len(split), 5)
+    plain, drawn = split.batch(rows), split.batch(rows, torch.Generator().manual_seed(1))
+    tokens, segments = drawn.inputs
+    sides = [[VOCABULARY[t] for t in part.tolist()] for part in tokens.split(segments.lengths.tolist())]
+    for left, right, label in zip(sides[::2], sides[1::2], drawn.target.tolist()):
+        assert relation(truth_table(left), truth_table(right)) == RELATIONS[label]
+    swapped = (drawn.inputs[1].lengths != plain.inputs[1].lengths).view(-1, 2).any(1)
+    assert 0.3 < swapped.float().mean() < 0.6 and (tokens < 6).sum() == (plain.inputs[0] < 6).sum()
+    assert tokens.tolist() == split.batch(rows, torch.Generator().manual_seed(1)).inputs[0].tolist()
+    assert tokens.tolist() != split.batch(rows, torch.Generator().manual_seed(2)).inputs[0].tolist()
 
 
 @pytest.mark.parametrize("line", ["<\ta", "x\ta\tb", "<\t( a\tb"])
