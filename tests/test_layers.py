@@ -16,7 +16,7 @@ STRUCTURES = BASE | {"structures"}
 SCHEDULES = STRUCTURES | {"schedules"}
 KERNELS = SCHEDULES | {"kernels"}
 CELLS = KERNELS | {"cells", "states"}
-DRIVERS = CELLS | {"recursion", "newton", "search", "unroll"}
+DRIVERS = CELLS | {"recursion", "rounds", "newton", "search", "unroll"}
 TASKS = STRUCTURES | {"datasets", "tasks"}
 ALLOWED = {
     "errors": set(),
@@ -27,6 +27,7 @@ ALLOWED = {
     "kernels": KERNELS,
     "cells": KERNELS | {"states"},
     "recursion": DRIVERS,
+    "rounds": DRIVERS,
     "newton": DRIVERS,
     "search": DRIVERS,
     "unroll": DRIVERS,

@@ -23,14 +23,15 @@ def edge_relu_sum(source: Tensor, target: Tensor, graph: Neighbours, edge: Tenso
         edge: `[E, H]`, in the order of the edge list that `graph` was made from.
 
     Returns `[M, H]`, 0 for a node without edges. Every gradient, twice. NaN passes. The same bits with any number of
-    threads. Cost: E H additions forward, as many again backward; traffic of the nodes alone (of the edges too with `edge`).
+    threads. Cost: E H additions forward, as many again backward; traffic of the nodes alone (with `edge` of the edges).
 
     Raises:
         StructureError: shapes that do not fit the graph.
     """
     if source.shape[1:] != target.shape[1:] or len(source) != graph.num_sources or len(target) != graph.num_nodes:
         got = f"source {tuple(source.shape)}, target {tuple(target.shape)}"
-        raise StructureError(f"source [{graph.num_sources}, H] and target [{graph.num_nodes}, H]", got, "one row a node")
+        expected = f"source [{graph.num_sources}, H] and target [{graph.num_nodes}, H]"
+        raise StructureError(expected, got, "one row a node")
     if edge is not None:
         if edge.shape != (graph.num_edges, source.shape[1]):
             expected = f"edge [{graph.num_edges}, {source.shape[1]}]"

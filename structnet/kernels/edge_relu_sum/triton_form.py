@@ -47,8 +47,10 @@ def _launch(fixed, other, edge, grad, neighbour, number, ptr, dedge, mode: int) 
     if out.numel():
         block = min(128, triton.next_power_of_2(fixed.shape[1]))
         grid = (len(fixed), triton.cdiv(fixed.shape[1], block))
-        _kernel[grid](fixed, other, fixed if edge is None else edge, fixed if grad is None else grad, neighbour, number, ptr,
-                      out, out if dedge is None else dedge, fixed.shape[1], edge is not None, mode, BLOCK=block)  # fmt: skip
+        has_edge, unused = edge is not None, fixed
+        _kernel[grid](fixed, other, edge if has_edge else unused, unused if grad is None else grad, neighbour,
+                      number, ptr, out, out if dedge is None else dedge, fixed.shape[1], has_edge, mode,
+                      BLOCK=block)  # fmt: skip
     return out
 
 

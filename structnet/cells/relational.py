@@ -1,0 +1,177 @@
+"""What a relational network is made of: perceptrons, messages on edges in factorised form, recurrent node updates."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from structnet.errors import StructureError
+from structnet.kernels.edge_relu_sum import op  # noqa: F401 registers the op
+from structnet.kernels.segment_reduce import segment_reduce
+from structnet.structures.neighbours import Neighbours
+
+
+def perceptron(*sizes: int, dropout: float = 0.0) -> nn.Sequential:
+    """Linear maps between these sizes, ReLU between them (dropout before the last), the last one linear; Glorot
+    initialised, zero biases."""
+    layers: list[nn.Module] = []
+    for at, (wide_in, wide_out) in enumerate(zip(sizes, sizes[1:])):
+        last = at == len(sizes) - 2
+        layers += [*([nn.Dropout(dropout)] if last and dropout else []), glorot(nn.Linear(wide_in, wide_out))]
+        layers += [] if last else [nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def glorot(linear: nn.Linear) -> nn.Linear:
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+class EdgeTerms(NamedTuple):
+    """What the first message layer makes of edge features, once for all rounds: by edge `[E, H]`, sorted by target, or,
+    where the edges into a node share them, by node `[N, H]`."""
+
+    edges: Tensor | None
+    nodes: Tensor
+
+
+class RelationalMessage(nn.Module):
+    """Message of Palm, Paquet and Winther, "Recurrent Relational Networks", 2018, equations 1 and 2, summed at its end:
+
+        m_ij = f([h_i, h_j, e_ij]),   m_j = sum over edges i -> j of m_ij
+
+    with f a perceptron of `layers` linear maps and ReLU between. Computed in an exact factorised form: the first map
+    by node (W [h_i; h_j; e] = A h_i + B h_j + C e), the last after the sum (sum (W a + b) = W sum a + degree b). With
+    two layers no matrix product is left to the edges and no row of an edge is written (`edge_relu_sum`).
+
+    Args:
+        width: D, of a state and of a message.
+        edge_channels: of edge features, 0 for none.
+        layers: linear maps of f, at least 2.
+        hidden: H, their inner width; D if None.
+        out_width: of a message; D if None.
+
+    Shapes: h `[N, D]` -> m `[N, out_width]`, zero rows for nodes without edges. Cost per round: 6 N H D flops, and
+    E H additions (two layers) or 2 E H^2 (layers - 2) flops.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        edge_channels: int = 0,
+        layers: int = 4,
+        hidden: int | None = None,
+        out_width: int | None = None,
+    ):
+        super().__init__()
+        if layers < 2:
+            raise StructureError("a message network of at least 2 layers", str(layers), "layers=2")
+        self.width, self.edge_channels = width, edge_channels
+        inner = [hidden or width] * (layers - 1)
+        self.network = perceptron(2 * width + edge_channels, *inner, out_width or width)
+
+    def terms(self, graph: Neighbours, edge_attr: Tensor | None, node_attr: Tensor | None = None) -> EdgeTerms:
+        """Edge features `[E, edge_channels]` in the order of the edge list, or `node_attr` `[N, edge_channels]`, which
+        all edges into a node share; ready for every round."""
+        first: nn.Linear = self.network[0]  # type: ignore[assignment]
+        given = edge_attr if node_attr is None else node_attr
+        channels = 0 if given is None else given.shape[-1]
+        if channels != self.edge_channels:
+            raise StructureError(f"edge features [E, {self.edge_channels}]", f"{channels} channels", "edge_attr=")
+        if given is None:
+            return EdgeTerms(None, first.bias)
+        by_feature = F.linear(given, first.weight[:, 2 * self.width :])
+        if node_attr is not None:
+            return EdgeTerms(None, by_feature + first.bias)
+        if len(given) != graph.num_edges:
+            raise StructureError(f"{graph.num_edges} edge features", str(len(given)), "one row an edge")
+        return EdgeTerms(graph.sorted(by_feature), first.bias)
+
+    def forward(self, h: Tensor, graph: Neighbours, terms: EdgeTerms) -> Tensor:
+        first, last = self.network[0], self.network[-1]
+        of_source, of_target = first.weight[:, : 2 * self.width].chunk(2, 1)  # type: ignore[index]
+        source, target = F.linear(h, of_source), F.linear(h, of_target) + terms.nodes
+        if len(self.network) == 3:
+            edges = None if terms.edges is None else terms.edges.to(source.dtype)
+            total = torch.ops.structnet.edge_relu_sum(source, target.to(source.dtype), edges, graph.sender, graph.ptr)
+        else:
+            pairs = source.index_select(0, graph.sender) + target.index_select(0, graph.target)
+            pairs = pairs if terms.edges is None else pairs + terms.edges
+            total = segment_reduce(self.network[1:-1](pairs), graph.ptr)
+        return F.linear(total, last.weight) + graph.degree[:, None] * last.bias  # type: ignore[arg-type]
+
+
+class LSTMUpdate(nn.Module):
+    """`(h, c) = LSTM([post(m, x)], (h, c))` with one bias and a forget bias of 1, as in the authors' code.
+
+    The state is (what is sent, h, c): x is sent in the first round, while the LSTM's own state starts from zero.
+
+    Args:
+        width: of x, m, h and c.
+        layers: of the perceptron `post` on [m, x]; 0 hands [m, x] to the LSTM.
+    """
+
+    def __init__(self, width: int, layers: int = 4):
+        super().__init__()
+        self.post = perceptron(2 * width, *[width] * layers) if layers else nn.Identity()
+        self.gates = glorot(nn.Linear((width if layers else 2 * width) + width, 4 * width))
+
+    def start(self, x: Tensor) -> tuple[Tensor, ...]:
+        zero = torch.zeros_like(x)
+        return x, zero, zero
+
+    def forward(self, m: Tensor, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        _, h, c = state
+        i, f, o, new = self.gates(torch.cat([self.post(torch.cat([m, x], 1)), h], 1)).chunk(4, 1)
+        c = (f + 1).sigmoid() * c + i.sigmoid() * new.tanh()
+        h = o.sigmoid() * c.tanh()
+        return h, h, c
+
+
+class GRUUpdate(nn.Module):
+    """`h = GRU(post(m, x), h)`, from h = x."""
+
+    def __init__(self, width: int, layers: int = 4):
+        super().__init__()
+        self.post = perceptron(2 * width, *[width] * layers) if layers else nn.Identity()
+        self.cell = nn.GRUCell(width if layers else 2 * width, width)
+
+    def start(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x,)
+
+    def forward(self, m: Tensor, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (self.cell(self.post(torch.cat([m, x], 1)), state[0]),)
+
+
+class PerceptronUpdate(nn.Module):
+    """`h = MLP([x, h, m])`, from h = x: no gates (Pretty-CLEVR)."""
+
+    def __init__(self, width: int, layers: int = 2):
+        super().__init__()
+        self.network = perceptron(3 * width, *[width] * max(layers, 1))
+
+    def start(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x,)
+
+    def forward(self, m: Tensor, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (self.network(torch.cat([x, state[0], m], 1)),)
+
+
+class MessageUpdate(nn.Module):
+    """`h = m`: what has arrived is the state. One round of it is a Relation Network."""
+
+    def __init__(self, width: int, layers: int = 0):
+        super().__init__()
+
+    def start(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x,)
+
+    def forward(self, m: Tensor, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (m,)
+
+
+UPDATES = {"lstm": LSTMUpdate, "gru": GRUUpdate, "perceptron": PerceptronUpdate, "message": MessageUpdate}
