@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from structnet.errors import StructureError
+from structnet.rounds import pass_messages
 from structnet.schedules import LevelSchedule, level_schedule
 from structnet.schedules.steps import step_schedule
-from structnet.states import State, concat, num_rows, select, split, state_map
+from structnet.states import State, concat, device_of, num_rows, select, split, state_map
 from structnet.structures import Segments, Tree
 
 Cell = Callable[..., State]
@@ -44,15 +45,15 @@ def fold_tree(
     """
     if tree.num_nodes == 0:
         return _nothing(leaves if leaves is not None else inputs)
-    if leaves is not None and num_rows(leaves) != tree.leaves.numel():
-        raise StructureError(
-            f"{tree.leaves.numel()} leaf rows (tree.leaves)", f"{num_rows(leaves)}", "leaves = x[tree.leaves]"
-        )
+    if leaves is not None:
+        _fits(leaves, tree.leaves.numel(), "leaf rows (tree.leaves)", tree, "leaves = x[tree.leaves]")
+    if inputs is not None:
+        _fits(inputs, tree.num_nodes, "input rows, one per node", tree, "inputs for all nodes")
     schedule = level_schedule(tree)
     start = None
     if leaves is not None:  # leaves are the first level: their order there, counted among the leaves
         start = select(leaves, torch.searchsorted(tree.leaves, schedule.order[: schedule.rows[1]]))
-    return run_levels(cell, start, schedule, _checked(inputs, tree), return_all)
+    return run_levels(cell, start, schedule, inputs, return_all)
 
 
 def unfold_tree(
@@ -72,11 +73,12 @@ def unfold_tree(
     """
     if tree.num_nodes == 0:
         return _nothing(roots)
-    if num_rows(roots) != tree.roots.numel():
-        raise StructureError(f"{tree.roots.numel()} root rows (tree.roots)", f"{num_rows(roots)}", "x[tree.roots]")
+    _fits(roots, tree.roots.numel(), "root rows (tree.roots)", tree, "x[tree.roots]")
+    if inputs is not None:
+        _fits(inputs, tree.num_nodes, "input rows, one per node", tree, "inputs for all nodes")
     schedule = level_schedule(tree, downwards=True)
     start = select(roots, torch.searchsorted(tree.roots, schedule.order[: schedule.rows[1]]))
-    return run_levels(cell, start, schedule, _checked(inputs, tree), return_all, arity=getattr(cell, "arity", 1))
+    return run_levels(cell, start, schedule, inputs, return_all, arity=getattr(cell, "arity", 1))
 
 
 def fold_segments(cell: Cell, x: State, segments: Segments, identity: State | None = None) -> State:
@@ -93,7 +95,7 @@ def fold_segments(cell: Cell, x: State, segments: Segments, identity: State | No
     Raises:
         StructureError: rows do not fit, or there is an empty segment and no identity.
     """
-    _same_rows(x, segments)
+    _fits(x, segments.num_rows, "rows (segments.num_rows)", segments, "matching x and ptr")
     folded = fold_tree(cell, x, _halving(segments))
     empty = segments.lengths == 0
     if folded is not None and num_rows(folded) == segments.num_segments:
@@ -122,7 +124,9 @@ def scan_segments(
     (an empty segment keeps its initial state, zeros if none was given). Cost: N cell rows in `max_length` calls;
     segments that have ended take no part. Linear in N, forward and backward.
     """
-    _same_rows(x, segments)
+    _fits(x, segments.num_rows, "rows (segments.num_rows)", segments, "matching x and ptr")
+    if state is not None:
+        _fits(state, segments.num_segments, "rows of initial state, one per segment", segments, "torch.zeros(S, D)")
     schedule = step_schedule(segments, reverse)
     if not schedule.sizes:
         if state is None:
@@ -173,6 +177,9 @@ def run_levels(
             _check_arity(schedule, level, arity)
             arrived = select(concat(inbox[level]), pulls[level])
             state = cell(*_columns(arrived, sized[level], arity), **given)
+        if num_rows(state) != sized[level]:
+            got = f"{num_rows(state)} of {type(cell).__name__}"
+            raise StructureError(f"one row per node from the cell, {sized[level]}", got, "a cell that keeps the rows")
         inbox[level] = []
         if return_all:
             made.append(state)
@@ -213,15 +220,12 @@ def _no_children(inputs: State | None, arity: int | None) -> None:
         raise StructureError("states of the leaves", "leaves=None", "leaves=..., or inputs= and a cell with arity None")
 
 
-def _checked(inputs: State | None, tree: Tree) -> State | None:
-    if inputs is not None and num_rows(inputs) != tree.num_nodes:
-        raise StructureError(f"one input row per node, {tree.num_nodes}", f"{num_rows(inputs)}", "inputs for all nodes")
-    return inputs
-
-
-def _same_rows(x: State, segments: Segments) -> None:
-    if num_rows(x) != segments.num_rows:
-        raise StructureError(f"{segments.num_rows} rows (segments.num_rows)", f"{num_rows(x)}", "matching x and ptr")
+def _fits(state: State, rows: int, what: str, structure: Tree | Segments, advice: str) -> None:
+    if num_rows(state) != rows:
+        raise StructureError(f"{rows} {what}", f"{num_rows(state)}", advice)
+    if device_of(state) != structure.device:
+        got, device = f"the structure on {structure.device}", device_of(state)
+        raise StructureError(f"rows and structure on one device, {device}", got, f".to('{device}') of the structure")
 
 
 def _nothing(state: State | None) -> State:
@@ -230,4 +234,5 @@ def _nothing(state: State | None) -> State:
     return state_map(lambda t: t[:0], state)
 
 
-__all__ = ["Cell", "State", "Tensor", "fold_segments", "fold_tree", "run_levels", "scan_segments", "unfold_tree"]
+__all__ = ["Cell", "State", "Tensor", "fold_segments", "fold_tree", "pass_messages", "run_levels", "scan_segments",
+           "unfold_tree"]  # fmt: skip

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from structnet.errors import StructureError
+
 State: TypeAlias = "Tensor | tuple[Tensor, ...]"
 
 
@@ -19,7 +21,18 @@ def state_map(function: Callable[..., Tensor], *states: State) -> State:
 
 
 def num_rows(state: State) -> int:
-    return (state[0] if isinstance(state, tuple) else state).shape[0]
+    """Rows of a state. StructureError if its tensors do not have the same number."""
+    if not isinstance(state, tuple):
+        return state.shape[0]
+    rows = state[0].shape[0]
+    for part in state:
+        if part.shape[0] != rows:
+            raise StructureError("tensors of a state with equally many rows", f"{rows} and {part.shape[0]}", "the same")
+    return rows
+
+
+def device_of(state: State) -> torch.device:
+    return (state[0] if isinstance(state, tuple) else state).device
 
 
 def select(state: State, rows: Tensor) -> State:

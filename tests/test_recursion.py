@@ -196,11 +196,15 @@ TREE = Tree.balanced(Segments.from_lengths(torch.tensor([3])))
     [
         (lambda: fold_tree(mix, torch.zeros(2, WIDTH), TREE), "expected 3 leaf rows"),
         (lambda: fold_tree(mix, None, TREE), "states of the leaves"),
-        (lambda: fold_tree(mix, torch.zeros(3, WIDTH), TREE, torch.zeros(4, WIDTH)), "one input row per node, 5"),
+        (lambda: fold_tree(mix, torch.zeros(3, WIDTH), TREE, torch.zeros(4, WIDTH)), "5 input rows, one per node"),
         (lambda: unfold_tree(mix, torch.zeros(2, WIDTH), TREE), "1 root rows"),
         (lambda: fold_segments(mix, torch.zeros(2, WIDTH), Segments(torch.tensor([0, 3]))), "expected 3 rows"),
         (lambda: fold_segments(mix, torch.zeros(1, 1), Segments(torch.tensor([0, 0, 1]))), "segment 0 without rows"),
         (lambda: scan_segments(mix, torch.zeros(0, 1), Segments(torch.tensor([0, 0]))), "an initial state"),
+        (lambda: scan_segments(mix, torch.zeros(3, 1), Segments(torch.tensor([0, 3])), torch.zeros(2, 1)), "1 rows of"),
+        (lambda: fold_tree(mix, (torch.zeros(3, 1), torch.zeros(2, 1)), TREE), "equally many rows; got 3 and 2"),
+        (lambda: fold_tree(mix, torch.zeros(3, 1, device="meta"), TREE), "on one device, meta"),
+        (lambda: fold_tree(lambda a, b: a[:0], torch.zeros(3, 1), TREE), "one row per node from the cell, 1"),
         (
             lambda: fold_tree(mix, torch.zeros(3, 1), Tree.from_parents(torch.tensor([0, 0, 0, 0]))),
             "2 children at every inner node; got 3 at node 0",

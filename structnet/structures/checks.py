@@ -42,10 +42,8 @@ def check_ptr(ptr: Tensor, name: str, end: int | None = None) -> None:
         raise StructureError(f"{name} to end at {end}", f"{name}[-1] = {int(ptr[-1])}", "one entry per row")
 
 
-def check_range(index: Tensor, size: int, name: str) -> None:
+def check_range(index: Tensor, size: int, name: str, advice: str = "ids of rows that exist") -> None:
     """Every entry of `index` lies in 0 .. size - 1."""
     if index.numel() and (int(index.min()) < 0 or int(index.max()) >= size):
         place = int(((index < 0) | (index >= size)).nonzero()[0])
-        raise StructureError(
-            f"{name} between 0 and {size - 1}", f"{name}[{place}] = {int(index[place])}", "ids of rows that exist"
-        )
+        raise StructureError(f"{name} between 0 and {size - 1}", f"{name}[{place}] = {int(index[place])}", advice)

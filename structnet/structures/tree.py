@@ -180,7 +180,11 @@ class Tree:
     @classmethod
     def from_edges(cls, source: Tensor, child: Tensor, num_nodes: int, ptr: Tensor | None = None) -> Tree:
         """From parent -> child edges; the order of a node's children is the order of its edges."""
-        source, child = as_index(source, "source"), as_index(child, "child")
+        source = as_index(source, "source")
+        child = as_index(child, "child", source.device)
+        if source.numel() != child.numel():
+            got = f"{source.numel()} sources, {child.numel()} children"
+            raise StructureError("a source and a child for every edge", got, "source, child = edge_index")
         check_range(source, num_nodes, "source")
         order = source.argsort(stable=True)
         child_ptr = Segments.from_lengths(torch.bincount(source, minlength=num_nodes)).ptr
@@ -190,7 +194,7 @@ class Tree:
     def from_parents(cls, parent: Tensor, ptr: Tensor | None = None) -> Tree:
         """From the parent of each node, `[N]`; a root is its own parent. Children in row order."""
         parent = as_index(parent, "parent")
-        check_range(parent, parent.numel(), "parent (a root points to itself)")
+        check_range(parent, parent.numel(), "parent", "its own row for a root")
         child = (parent != torch.arange(parent.numel(), device=parent.device)).nonzero().flatten()
         return cls.from_edges(parent[child], child, parent.numel(), ptr)
 
@@ -209,13 +213,20 @@ class Tree:
         batch and the label of each row (None for a node without name). Rows in pre-order.
         """
         parsed = [parsing.walk_brackets(one, labelled) for one in ([text] if isinstance(text, str) else text)]
-        trees = [cls.from_parents(torch.tensor(parent, dtype=torch.int64)) for parent, _ in parsed]
-        return cls.batch(trees), [label for _, labels in parsed for label in labels]
+        if not parsed:
+            raise StructureError("at least one text", "an empty list", 'Tree.from_brackets("((a b) c)")')
+        first = np.cumsum([0] + [len(parent) for parent, _ in parsed])
+        flat = [above + int(at) for at, (parent, _) in zip(first, parsed) for above in parent]
+        tree = cls.from_parents(torch.tensor(flat, dtype=torch.int64), torch.from_numpy(first))
+        return tree, [label for _, labels in parsed for label in labels]
 
     @classmethod
     def from_networkx(cls, graph: Any) -> tuple[Tree, list]:
         """From a `networkx.DiGraph` with parent -> child edges (an arborescence, a forest or a DAG). Returns the tree
         and the graph's node of each row; children in the order of the graph's edges."""
+        if not (hasattr(graph, "is_directed") and graph.is_directed()):
+            got = type(graph).__name__
+            raise StructureError("a networkx.DiGraph, parent -> child", got, "networkx.bfs_tree(graph, root)")
         names = list(graph.nodes)
         row = {name: at for at, name in enumerate(names)}
         edges = torch.tensor([[row[u], row[v]] for u, v in graph.edges], dtype=torch.int64).reshape(-1, 2)
@@ -224,6 +235,8 @@ class Tree:
     @classmethod
     def from_data(cls, data: Any) -> Tree:
         """From a PyG `Data` or `Batch` with child -> parent edges in `edge_index`; children in edge order."""
+        if getattr(data, "edge_index", None) is None:
+            raise StructureError("data with an edge_index, child -> parent", "none", "Data(edge_index=..., num_nodes=)")
         child, source = data.edge_index
         return cls.from_edges(source, child, data.num_nodes, getattr(data, "ptr", None))
 

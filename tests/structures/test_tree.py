@@ -1,4 +1,5 @@
 import networkx as nx
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +8,8 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from structnet.errors import StructureError
-from structnet.structures import Segments, Tree
+from structnet.schedules import level_schedule
+from structnet.structures import Segments, Tree, topology
 from structnet.structures.tree_data import TreeData
 from tests.strategies import children_of, segments, structures
 
@@ -88,6 +90,44 @@ def test_heights_of_forests_both_ways(tree: Tree):
     assert reversed_tree(tree).heights.tolist() == [depth(v) for v in range(tree.num_nodes)]
 
 
+@given(structures(dag=True), st.booleans())
+def test_both_forms_of_heights_agree(tree: Tree, close: bool):
+    """With `close` a leaf gets its own parent as a child: a cycle."""
+    child_ptr, child_index = tree.child_ptr.numpy(), tree.child_index.numpy()
+    if close and len(child_index):
+        edge = np.flatnonzero(np.diff(child_ptr)[child_index] == 0)[0]
+        leaf, above = child_index[edge], int(tree.source[edge])
+        child_index = np.insert(child_index, child_ptr[leaf], above)
+        child_ptr = child_ptr + (np.arange(len(child_ptr)) > leaf)
+    native = topology.library()
+    assert native is not None
+    plain, compiled = topology._plain(child_ptr, child_index), topology._compiled(native, child_ptr, child_index)
+    closed = close and len(child_index) > 0
+    assert (plain.min() < 0) == (compiled.min() < 0) == closed
+    assert closed or (plain == compiled).all()
+
+
+@pytest.mark.parametrize("form", ["compiled", "numpy"])
+def test_the_node_named_lies_on_the_cycle(form, monkeypatch):
+    if form == "numpy":
+        monkeypatch.setattr(topology, "library", lambda: None)
+    # 0 -> 1 -> 2 -> 3 -> 1, with 4 below 3 and 5 below 4; rows with one parent (a forest but for the cycle), and a DAG
+    edges = [(0, 1), (1, 2), (2, 3), (3, 1), (3, 4), (4, 5)]
+    for more in ([], [(0, 4)]):
+        pairs = torch.tensor(edges + more)
+        with pytest.raises(StructureError, match=r"node [123] among its own"):
+            Tree.from_edges(pairs[:, 0], pairs[:, 1], 6)
+    with pytest.raises(StructureError, match=r"node [12] among its own"):  # every parent once
+        Tree.from_edges(torch.tensor([1, 2, 0]), torch.tensor([2, 1, 1]), 3)
+
+
+def test_a_deep_dag_and_a_chain_of_100000_take_one_pass():
+    n = 100_000
+    parents = torch.arange(2, n).repeat(2)
+    tree = Tree.from_edges(parents, torch.cat([torch.arange(1, n - 1), torch.arange(n - 2)]), n)
+    assert tree.heights[-1] == n - 2 and level_schedule(tree).num_levels == n - 1
+
+
 def test_a_chain_of_100000_needs_no_recursion():
     tree = Tree.left_branching(Segments.from_lengths(torch.tensor([50_000])))
     assert tree.heights.max() == 49_999
@@ -161,6 +201,10 @@ P = torch.tensor
         (lambda: Tree(P([0, 0]), torch.empty(0, dtype=torch.int64, device="meta")), "child_index on cpu"),
         (lambda: Tree.from_parents(P([0, 1])).root_per_tree, "2 roots in tree 0"),
         (lambda: Tree.from_edges(P([0, 1]), P([2, 2]), 3).parent, "node 2 with 2 parents"),
+        (lambda: Tree.from_edges(P([0, 0]), P([1]), 2), "2 sources, 1 children"),
+        (lambda: Tree.from_data(Data(num_nodes=2)), "an edge_index"),
+        (lambda: Tree.from_networkx(nx.path_graph(3)), "a networkx.DiGraph"),
+        (lambda: Tree.from_brackets([]), "at least one text"),
         (lambda: Tree.batch([]), "at least one tree"),
         (lambda: Tree.from_brackets("((a b)"), "1 still open"),
         (lambda: Tree.from_brackets("(a b]"), "']' at character 4"),
