@@ -7,17 +7,19 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from structnet.cells import GatedRecursiveCell
+from structnet.cells import GatedRecursiveCell, KeptRows
 from structnet.errors import StructureError
 from structnet.models.shell import ClassifierHead, TokenLeaves
-from structnet.recursion import fold_tree
+from structnet.recursion import Cell, fold_tree
 from structnet.search import Found, Options, beam_trees, logsumexp, replay, search_trees, soft_value
 from structnet.structures import Segments, Tree
 from structnet.structures.topology import ranges
 
 RELAXATIONS = ("hard", "one_soft", "straight_through")
 NOISE = ("none", "within", "both")
+ACTIVATIONS = ("search", "replay", "none")
 
 
 class ParentScorer(nn.Linear):
@@ -101,6 +103,9 @@ class BeamTreeEncoder(nn.Module):
         relaxation: of the choice of beams, in training only. "hard"; "one_soft" (BT-Cell, section 4.2: the K - 1 best
             candidates stay, the rest become one, their convex combination); "straight_through" with `beam=1`: with
             `noise="within"` this is the Gumbel-Tree.
+        activations: where the gradient's intermediate values come from. "search": kept by the search, so that the
+            replay composes nothing (without dropout and autocast; else as "replay"); "replay": composed again, kept by
+            autograd; "none": composed again, and once more in the backward pass.
 
     Shapes: x `[N, D]`, segments with S members, none empty -> value `[S, D]`; `encode` also gives the beams. Cost: see
     `search_trees` and `replay`, in relaxed training `soft_value`.
@@ -119,6 +124,7 @@ class BeamTreeEncoder(nn.Module):
         distinct: bool = False,
         dropout: float = 0.0,
         relaxation: str = "hard",
+        activations: str = "search",
     ):
         super().__init__()
         if relaxation not in RELAXATIONS:
@@ -134,6 +140,10 @@ class BeamTreeEncoder(nn.Module):
             raise StructureError('scorer "parent" or "children"', repr(scorer), 'scorer="parent"')
         if noise not in NOISE:
             raise StructureError(f"noise out of {', '.join(NOISE)}", repr(noise), 'noise="none"')
+        if activations not in ACTIVATIONS:
+            got = repr(activations)
+            raise StructureError(f"activations out of {', '.join(ACTIVATIONS)}", got, 'activations="search"')
+        self.activations = activations
         self.beam, self.lazy, self.noise, self.distinct = beam, scorer == "children", noise, distinct
         self.cell = GatedRecursiveCell(width, dropout=dropout)
         self.scorer = ChildScorer(min(slice, width)) if self.lazy else ParentScorer(width)
@@ -150,9 +160,11 @@ class BeamTreeEncoder(nn.Module):
         gradient = torch.is_grad_enabled()
         within, between = self._seeds()
         options = Options(self.beam, self.lazy, self.distinct, gradient or record, within, between)
-        found, states = self._search(x, segments, options)
+        keep = KeptRows(self.cell) if gradient and self._may_keep(x) else None
+        found, states = self._search(keep or self.cell, x, segments, options)
         if gradient:
-            rows, scores = replay(self.cell, self.scorer, x, found, self.lazy)
+            again = keep.recall(states[len(x) :]) if keep else self._again
+            rows, scores = replay(again, self.scorer, x, found, self.lazy, recall=keep is not None)
             roots = cast(Tensor, rows)
         else:
             row = torch.cat([torch.arange(len(x), device=x.device), found.row])
@@ -162,12 +174,22 @@ class BeamTreeEncoder(nn.Module):
         value = x.new_zeros(len(segments), x.shape[1]).index_add(0, index, weight[:, None] * roots)
         return Encoded(value, found.beams, roots, scores, found)
 
-    def _search(self, x: Tensor, segments: Segments, options: Options):
+    def _search(self, cell: Cell, x: Tensor, segments: Segments, options: Options):
         dropout, self.cell.dropout = self.cell.dropout, 0.0
         try:
-            return search_trees(self.cell, self.scorer, x, segments, options)
+            return search_trees(cell, self.scorer, x, segments, options)
         finally:
             self.cell.dropout = dropout
+
+    def _may_keep(self, x: Tensor) -> bool:
+        """Whether the replay would compute just what the search did: no dropout, one precision."""
+        drops = self.training and self.cell.dropout > 0
+        return self.activations == "search" and not drops and not torch.is_autocast_enabled(x.device.type)
+
+    def _again(self, left: Tensor, right: Tensor) -> Tensor:
+        if self.activations == "none":
+            return checkpoint(self.cell, left, right, use_reentrant=False)
+        return self.cell(left, right)
 
     def _seeds(self) -> tuple[int, int]:
         if not self.training or self.noise == "none":

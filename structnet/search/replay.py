@@ -12,7 +12,9 @@ from structnet.states import State, num_rows, select
 from structnet.structures import Segments, Tree
 
 
-def replay(cell: Cell, scorer: Scorer, leaves: State, found: Found, lazy: bool = False) -> tuple[State, Tensor]:
+def replay(
+    cell: Cell, scorer: Scorer, leaves: State, found: Found, lazy: bool = False, recall: bool = False
+) -> tuple[State, Tensor]:
     """Roots `[K, ...]` and log-probabilities `[K]` of all beams, with the gradients of the search that found them.
 
     Hard choices pass no gradient, so given the choices the search is a DAG of cells, shared by beams, and the sums
@@ -20,8 +22,9 @@ def replay(cell: Cell, scorer: Scorer, leaves: State, found: Found, lazy: bool =
         log p(beam) = sum over its merges of (score of the merged pair - logsumexp of all scores at that moment).
 
     Composed are the nodes of surviving beams and, where the scorer reads composed pairs, the members of their
-    softmaxes: `fold_tree` over that DAG. Cost: those cell rows in as many calls as the DAG is high; the logsumexps read
-    n^2 / 2 scores per line of descent.
+    softmaxes: `fold_tree` over that DAG. With `recall` the cell is called with `x=`, the number of each row among those
+    that the search composed, to take it from there (`KeptRows`). Cost: those cell rows in as many calls as the DAG is
+    high; the logsumexps read n^2 / 2 scores per line of descent.
     """
     first, pairs = num_rows(leaves), found.left.numel()
     wanted = torch.zeros(first + pairs, dtype=torch.bool, device=found.left.device)
@@ -30,7 +33,8 @@ def replay(cell: Cell, scorer: Scorer, leaves: State, found: Found, lazy: bool =
     row = torch.arange(first + pairs, device=wanted.device)
     row[first + made] = first + torch.arange(made.numel(), device=wanted.device)
     children = row[torch.stack([found.left[made], found.right[made]], 1)]
-    states = fold_tree(cell, leaves, _dag(first, children), return_all=True)
+    inputs = torch.cat([row[:first], found.row[made]]) - first if recall else None
+    states = fold_tree(cell, leaves, _dag(first, children), inputs, return_all=True)
 
     scored = torch.zeros_like(wanted)
     scored[found.member] = True

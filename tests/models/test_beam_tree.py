@@ -58,6 +58,32 @@ def test_equals_the_published_procedure(scorer, beam):
     compare(model, x, segments, 1e-10, reference_values(model, x, segments))
 
 
+@pytest.mark.parametrize("activations", ["replay", "none"])
+def test_activations_come_from_anywhere(activations):
+    """Kept by the search (all other tests here), composed again, or composed again in the backward pass."""
+    model, (x, segments) = encoder("parent", 4, activations=activations), batch((2, 7, 1, 5))
+    compare(model, x, segments, 1e-10, reference_values(model, x, segments))
+
+
+def test_kept_activations_compose_nothing_twice():
+    model, (x, segments) = encoder("children", 3), batch((9, 4))
+    rows = []
+    model.cell.inner.register_forward_hook(lambda _, args, out: rows.append(len(out)))
+    value = model.encode(x, segments).value
+    search = sum(rows)
+    assert search <= 3 * (8 + 3)
+    value.sum().backward()
+    assert sum(rows) == search
+    model.train()
+    model.cell.dropout = 0.5  # the search is without dropout: composed again
+    model.encode(x, segments)
+    assert sum(rows) > 2 * search
+    model.activations = "none"
+    before = sum(rows)
+    model.encode(x, segments).value.sum().backward()
+    assert sum(rows) > before + 2 * search
+
+
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_equals_the_published_procedure_float32(scorer):
     model, (x, segments) = encoder(scorer, 5, torch.float32), batch(RAGGED, torch.float32)
@@ -286,6 +312,8 @@ def test_bad_input_is_named():
         encoder("parent", 0)(*batch((2,)))
     with pytest.raises(StructureError, match="none, within, both"):
         BeamTreeEncoder(4, noise="gumbel")
+    with pytest.raises(StructureError, match="search, replay, none"):
+        BeamTreeEncoder(4, activations="all")
 
 
 @pytest.mark.parametrize("lengths", [(), (1,), (1, 1)])
