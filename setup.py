@@ -20,10 +20,10 @@ def compile_into(folder: Path) -> None:
     spec = importlib.util.spec_from_file_location("native", ROOT / "structnet" / "native.py")
     native = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(native)
-    target = folder / "libstructnet.so"
-    target.unlink(missing_ok=True)
+    for old in folder.glob("libstructnet*.so"):
+        old.unlink()
     try:
-        native.compile_library(target)
+        native.compile_library(folder / native.library_name())
     except Exception as error:  # optional by design: the torch forms do the same work
         print(f"structnet: no compiled library ({error}); the torch forms will be used")
 

@@ -1,8 +1,9 @@
 """The compiled part: plain C++ with a C interface, found and loaded with ctypes; everything works without it.
 
-All `*.cpp` of the package become one shared library: at install time (an optional extension, see setup.py), else on
-first use into the user's cache (under a second with any g++ or clang++), else not at all, and the library's torch or
-numpy forms are used. `STRUCTNET_NATIVE=0` switches it off.
+All `*.cpp` of the package become one shared library: at install time (optional, see setup.py), else on first use into
+the user's cache (seconds, with any g++ or clang++), else not at all, and the library's torch or numpy forms are used.
+The file's name holds a digest of the sources, so an old library is never taken for a new one. `STRUCTNET_NATIVE=0`
+switches it off.
 """
 
 from __future__ import annotations
