@@ -48,16 +48,19 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         return None, "off (STRUCTNET_NATIVE=0)"
     import torch  # noqa: F401  # first, so that its OpenMP runtime is the one we share
 
-    installed = PACKAGE / "libstructnet.so"
-    if installed.exists() and installed.stat().st_mtime >= max(s.stat().st_mtime for s in sources()):
+    installed, folder = PACKAGE / library_name(), cache_folder()
+    if installed.exists():
         return ctypes.CDLL(str(installed)), f"installed: {installed.name}"
     try:
-        folder = cache_folder()
-        built = compile_library(folder / f"libstructnet-{_digest(sources())}.so", folder / "objects")
+        built = compile_library(folder / library_name(), folder / "objects")
     except (OSError, subprocess.CalledProcessError) as error:
         detail = getattr(error, "stderr", None) or error
         return None, f"torch forms only, no compiled library: {detail}"
     return ctypes.CDLL(str(built)), f"compiled on first use: {built.name}"
+
+
+def library_name() -> str:
+    return f"libstructnet-{_digest(sources())}.so"
 
 
 def cache_folder() -> Path:
