@@ -45,10 +45,9 @@ def agree(fast, slow, inputs, tolerance):
     torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
     inputs = [t for t in inputs if t is not None and t.requires_grad]
     weight = [normal(*t.shape, dtype=t.dtype, seed=20 + i) for i, t in enumerate(got)]
-    grads = [
-        torch.autograd.grad(sum(((t * w).sum() for t, w in zip(outs, weight)), 0 * sum(i.sum() for i in inputs)), inputs)
-        for outs in (got, expected)
-    ]
+    # + 0 * sum: an input that nothing depends on has a gradient of zeros
+    totals = [sum((t * w).sum() for t, w in zip(outs, weight)) + 0 * sum(i.sum() for i in inputs) for outs in (got, expected)]
+    grads = [torch.autograd.grad(total, inputs, retain_graph=True) for total in totals]
     torch.testing.assert_close(*grads, rtol=20 * tolerance, atol=20 * tolerance)
 
 
@@ -221,9 +220,9 @@ def test_gates_at_the_ends_of_their_range(x):
 
 
 def test_the_same_bits_twice_with_any_number_of_threads():
-    x, ptr, weights, start = arguments([400, 0, 300] + [50] * 60 + [3] * 500, "gru", 16, 64, torch.float32)
+    x, ptr, weights, start = arguments([60, 0, 40] + [9] * 20 + [2] * 600, "gru", 16, 64, torch.float32)
     inputs = [x, *weights, start]
-    for threads in (1, 2, 3):
+    for threads in (1, 2):
         torch.set_num_threads(threads)
         runs = []
         for _ in range(2):

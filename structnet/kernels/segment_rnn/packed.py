@@ -82,7 +82,8 @@ def weight_gradients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """dx (in the order of steps; nothing if not needed), dw_ih, dw_hh, dbias: one product over all steps each."""
     first, width, lstm = len(h) - len(x), h.shape[1], len(w_hh) == 4 * h.shape[1]
-    before = torch.cat([sizes.new_tensor([first]), sizes[:-1]]).to(rows.device).repeat_interleave(sizes.to(rows.device))
+    steps = sizes.to(rows.device)
+    before = steps.roll(1).index_fill(0, torch.zeros_like(steps[:1]), first).repeat_interleave(steps, output_size=len(x))
     h_before = h.index_select(0, torch.arange(first, len(h), device=rows.device) - before)
     dw_hh = dgates[:, : len(w_hh)].t() @ h_before
     x = x.index_select(0, rows)
