@@ -25,6 +25,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     run = open_run(options.run, **({} if options.rounds is None else {"rounds": options.rounds}))
     task = run.system.task(**run.system.task_args)
+    floors = {}
     if options.data is not None:
         results = mark(run, [options.data], options.limit, from_file=True)
     else:
@@ -32,11 +33,12 @@ def main(argv: list[str]) -> int:
         unknown = [name for name in wanted if name not in (*task.splits, task.train)]
         if unknown:
             raise StructureError(f"splits out of {', '.join(task.splits)}", unknown[0], "--splits all")
-        results = mark(run, wanted, options.limit)
+        results, floors = mark(run, wanted, options.limit), floors_of(task, wanted)
     if options.json:
-        print(json.dumps({"run": options.run, "task": run.task, "model": run.model, "splits": results}))
+        found = {"run": options.run, "task": run.task, "model": run.model, "splits": results}
+        print(json.dumps({**found, **({"floors": floors} if floors else {})}))
     else:
-        print(table(results))
+        print(table(results, floors))
     return 0
 
 
@@ -56,13 +58,21 @@ def mark(run: Run, wanted: Sequence[str], rows: int = 0, from_file: bool = False
     return results
 
 
-def table(results: dict[str, dict[str, Any]]) -> str:
-    """Accuracy by split as text, with the half-width of the 95 % interval of a proportion."""
+def floors_of(task: Any, splits: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Per split, the figures of what needs no training, for tasks that have such floors."""
+    return {name: task.floors(name) for name in splits} if hasattr(task, "floors") else {}
+
+
+def table(results: dict[str, dict[str, Any]], floors: dict[str, dict[str, dict[str, float]]] | None = None) -> str:
+    """Accuracy by split as text, with the half-width of the 95 % interval of a proportion; below it the floors."""
     columns = [name for name in next(iter(results.values())) if name not in ("by", "count")]
     lines = [f"{'split':14}{'rows':>7}" + "".join(f"{name:>18}" for name in columns)]
     for split, result in results.items():
         cells = "".join(f"{_figure(result, name):>18}" for name in columns)
         lines.append(f"{split[-13:]:14}{result['count']:>7}{cells}")
+        for floor, figures in (floors or {}).get(split, {}).items():
+            cells = "".join(f"{figures[name]:18.4f}" if name in figures else f"{'':18}" for name in columns)
+            lines.append(f"  {floor[:29]:30}".ljust(21) + cells[11:])
     return "\n".join(lines)
 
 

@@ -46,7 +46,7 @@ def parse(argv: list[str]) -> tuple[Run, int, str]:
 
 def fit(run: Run, model: Any, rows: int) -> int:
     """Train, then mark the best weights on every split and write the report (rank 0)."""
-    from structnet.commands.evaluate import mark, table
+    from structnet.commands.evaluate import floors_of, mark, table
     from structnet.training import Diverged, Trainer
 
     system = run.system
@@ -68,7 +68,8 @@ def fit(run: Run, model: Any, rows: int) -> int:
     results = mark(run, task.splits, rows)
     (run.folder / "results.json").write_text(json.dumps(results, indent=1))
     wall, cpu = (seconds / 60 for seconds in trainer.record.seconds())
-    print(f"\nstopped: {reason}; {wall:.1f} minutes with marking, {cpu:.1f} of CPU time\n{table(results)}")
+    print(f"\nstopped: {reason}; {wall:.1f} minutes with marking, {cpu:.1f} of CPU time")
+    print(table(results, floors_of(task, task.splits)))
     print(f"report: {write_report(run, task)}")
     return 0
 

@@ -24,7 +24,8 @@ from structnet.training.settings import TrainSettings
 # task name -> module with `SYSTEMS: dict[str, System]`; imported when asked for
 TASKS = {"listops": "structnet.systems.listops", "logic": "structnet.systems.logic",
          "sudoku": "structnet.systems.sudoku", "sets": "structnet.systems.sets",
-         "algorithms": "structnet.systems.algorithms"}  # fmt: skip
+         "algorithms": "structnet.systems.algorithms", "links": "structnet.systems.links",
+         "forecast": "structnet.systems.forecast"}  # fmt: skip
 # task name -> function(model, split) -> captions and SVG pictures for the report
 PICTURES: dict[str, Callable[..., list[tuple[str, str]]]] = {"listops": example_trees}
 SHIPPED = Path(__file__).parents[1] / "checkpoints"

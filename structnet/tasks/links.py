@@ -8,11 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
+from structnet.datasets.cache import cached, checksum
 from structnet.datasets.temporal import edges, sbm
 from structnet.datasets.temporal.files import read_table
 from structnet.errors import StructureError
@@ -92,6 +94,7 @@ class LinkSplit:
         window, facts = self.steps.window(t, task.history, task.width(self.steps)), self.steps.facts(t)
         true = self.steps.snapshots[t + 1].edge_index
         target = Data(edge_index=true, num_nodes=self.steps.stream.num_nodes)
+        target.precision = task.precision or self.name != task.validation
         if generator is not None and task.loss_name == "cross_entropy":
             target.negative = _negatives(true, window, task.negatives, generator)
         return Batch((window, facts), target, 1, {"step": torch.tensor([t])})
@@ -108,7 +111,7 @@ class Links:
         directed: edges as they are; else every edge both ways, as EvolveGCN has them.
         loss: "cross_entropy" with `negatives` drawn false pairs per true one and `weight` on the true class (the paper),
             or "softmax" over all targets of each source that has a true edge.
-        precision: also compute MAP, which needs all N^2 scores.
+        precision: MAP, which needs all N^2 scores, on the validation split too; the test split always has it.
 
     The split by steps: train `[history, floor(T p))`, validation up to `floor(T (p + q))`, test the rest, T the number of
     the last step; step t is asked for t + 1. The one-hot degree is as wide as the largest degree of *all* steps, as in
@@ -131,7 +134,7 @@ class Links:
         loss: str = "cross_entropy",
         negatives: int = 50,
         weight: float = 0.9,
-        precision: bool = True,
+        precision: bool = False,
     ):
         for name, value, choices in (("data", data, DATA), ("protocol", protocol, PROTOCOLS),
                                      ("loss", loss, ("cross_entropy", "softmax"))):  # fmt: skip
@@ -189,19 +192,34 @@ class Links:
         if self.protocol == "best_of_1000":
             step = int(batch.keys["step"])
             return {"mrr": best_of_negatives(output, source, target, batch.target.num_nodes, seed=step)[None]}
-        found = all_pairs(output, source, target, batch.target.num_nodes, self.precision)
+        found = all_pairs(output, source, target, batch.target.num_nodes, batch.target.precision)
         return {name: value[None] for name, value in found.items()}
 
     summary = staticmethod(mean_scores)
 
     def floors(self, split: str) -> dict[str, dict[str, float]]:
-        """The figures of everything that needs no training, on the same split by the same protocol."""
+        """The figures of everything that needs no training, on the same split by the same protocol (kept on disk)."""
         part = self.split(split)
+        stream = part.steps.stream
+        edges = {"source": stream.source.numpy(), "target": stream.target.numpy(), "step": part.steps.step_of.numpy()}
+        name = f"floors/{self.data}-{split}-{self.protocol}-{self.precision}-{checksum(edges)[:20]}"
+
+        def build() -> dict[str, np.ndarray]:
+            marks = self._mark_floors(part)
+            return {f"{floor}/{key}": np.array(value) for floor, m in marks.items() for key, value in m.items()}
+
+        found: dict[str, dict[str, float]] = {floor: {} for floor in LINK_FLOORS}
+        for key, value in cached(name, build).items():
+            floor, metric = key.rsplit("/", 1)
+            found[floor][metric] = float(value)
+        return found
+
+    def _mark_floors(self, part: LinkSplit) -> dict[str, dict[str, float]]:
         marks: dict[str, list[dict[str, Tensor]]] = {name: [] for name in LINK_FLOORS}
         for row in range(len(part)):
             t = part.first + row
             facts, true = part.steps.facts(t), part.steps.snapshots[t + 1].edge_index
-            target = Data(edge_index=true, num_nodes=facts.num_nodes)
+            target = Data(edge_index=true, num_nodes=facts.num_nodes, precision=self.precision or part.name != self.validation)
             batch = Batch((None, facts), target, 1, {"step": torch.tensor([t])})
             for name, floor in LINK_FLOORS.items():
                 marks[name].append(self.score(floor(facts), batch))
