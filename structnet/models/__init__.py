@@ -2,6 +2,10 @@
 
 from structnet.models.beam_tree import BeamTreeClassifier as BeamTreeClassifier
 from structnet.models.beam_tree import BeamTreeEncoder as BeamTreeEncoder
+from structnet.models.continuous_rvnn import ContinuousRvNN as ContinuousRvNN
+from structnet.models.continuous_rvnn import ContinuousRvNNClassifier as ContinuousRvNNClassifier
+from structnet.models.ordered_memory import OrderedMemory as OrderedMemory
+from structnet.models.ordered_memory import OrderedMemoryClassifier as OrderedMemoryClassifier
 from structnet.models.pair_classifier import PairClassifier as PairClassifier
 from structnet.models.sequence_classifier import SequenceClassifier as SequenceClassifier
 from structnet.models.tree_classifier import TreeClassifier as TreeClassifier

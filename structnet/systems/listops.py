@@ -1,6 +1,12 @@
-"""ListOps: one classifier on four trees, and two baselines without structure."""
+"""ListOps: one classifier on four trees, other learners of latent trees, and two baselines without structure."""
 
-from structnet.models import BeamTreeClassifier, SequenceClassifier, TreeClassifier
+from structnet.models import (
+    BeamTreeClassifier,
+    ContinuousRvNNClassifier,
+    OrderedMemoryClassifier,
+    SequenceClassifier,
+    TreeClassifier,
+)
 from structnet.systems.system import System
 from structnet.tasks.listops import ListOps
 from structnet.training.settings import TrainSettings
@@ -19,6 +25,8 @@ SYSTEMS = {
     "gumbel-tree": System(
         ListOps, BeamTreeClassifier, {"beam": 1, "relaxation": "straight_through", "noise": "within"}, RECIPE
     ),
+    "ordered-memory": System(ListOps, OrderedMemoryClassifier, {}, RECIPE),
+    "crvnn": System(ListOps, ContinuousRvNNClassifier, {}, RECIPE),
     "lstm": System(ListOps, SequenceClassifier, {"kind": "lstm"}, RECIPE),
     "transformer": System(ListOps, SequenceClassifier, {"kind": "transformer"}, RECIPE),
 }
