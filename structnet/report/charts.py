@@ -6,56 +6,92 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, MARGIN = 860, 300, 56, 44, 16, 44
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 880, 300, 52, 52, 40, 26
 COLOURS = ("#2563b0", "#d9822b", "#2f9e52", "#8457b5")
+OUTSIDE, INK, FAINT, RED, BAND = "#5f9ed6", "#1d2733", "#e3e8ee", "#d0372b", "#eef3e6"
 Point = tuple[float, float]
 
 
 def bar_chart(values: Sequence[tuple[str, float, float]], shaded: frozenset[str], chance: float) -> str:
     """Bars of `(label, share, half-width)` from 0 to 100 %; shaded labels lie inside the training range."""
-    step = (WIDTH - LEFT - 10) / max(len(values), 1)
-    parts = [_grid(0, 100, lambda v: f"{v:.0f} %")]
+    step = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
+    parts = [_bands([LEFT + at * step for at, value in enumerate(values) if value[0] in shaded], step)]
+    parts.append(_grid(0, 100, lambda v: f"{v:.0f} %"))
     for at, (label, value, half) in enumerate(values):
-        x = LEFT + at * step
-        if label in shaded:
-            parts.append(f'<rect x="{x:.1f}" y="{TOP}" width="{step:.1f}" height="{_inner()}" fill="#eef3e6"/>')
-        top, width = _y(100 * value, 0, 100), 0.62 * step
-        parts.append(
-            f'<rect x="{x + 0.19 * step:.1f}" y="{top:.1f}" width="{width:.1f}" height="{HEIGHT - BOTTOM - top:.1f}" '
-            f'fill="{COLOURS[0]}"><title>{escape(label)}: {100 * value:.2f} %</title></rect>'
-        )
-        middle, low, high = x + step / 2, _y(100 * (value - half), 0, 100), _y(100 * min(value + half, 1), 0, 100)
-        parts.append(f'<path d="M{middle:.1f} {low:.1f}V{high:.1f}" stroke="#1d2733"/>')
-        parts.append(f'<text x="{middle:.1f}" y="{high - 4:.1f}" text-anchor="middle">{100 * value:.1f}</text>')
-        parts.append(f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(label)}</text>')
+        parts.append(_bar(LEFT + at * step, step, label, value, half, COLOURS[0] if label in shaded else OUTSIDE))
     line = _y(100 * chance, 0, 100)
-    parts.append(f'<path d="M{LEFT} {line:.1f}H{WIDTH - 10}" stroke="#d0372b" stroke-dasharray="5 4"/>')
-    parts.append(f'<text x="{WIDTH - 6}" y="{line + 4:.1f}" fill="#d0372b">chance</text>')  # in the margin
+    parts.append(f'<path d="M{LEFT} {line:.1f}H{WIDTH - RIGHT}" stroke="{RED}" stroke-dasharray="5 4"/>')
+    parts.append(_text(WIDTH - RIGHT + 5, line + 4, "chance", "start", RED))  # in the margin
     return _svg(parts)
 
 
+def _bands(starts: Sequence[float], step: float) -> str:
+    """Shading behind the bars at `starts`, neighbours as one."""
+    parts, run = [], 0
+    for at, start in enumerate(starts):
+        if at + 1 == len(starts) or starts[at + 1] - start > 1.5 * step:
+            first = starts[run]
+            size = f'width="{start + step - first:.1f}" height="{_inner() + TOP}"'
+            parts.append(f'<rect x="{first:.1f}" y="0" {size} rx="6" fill="{BAND}"/>')
+            run = at + 1
+    if starts:
+        parts.append(_text(starts[0] + 8, 15, "training range", "start", "#5b7031"))
+    return "".join(parts)
+
+
+def _bar(x: float, step: float, label: str, value: float, half: float, colour: str) -> str:
+    top, width, middle = _y(100 * value, 0, 100), min(0.62 * step, 72.0), x + step / 2
+    low, high = _y(100 * max(value - half, 0), 0, 100), _y(100 * min(value + half, 1), 0, 100)
+    size = f'width="{width:.1f}" height="{HEIGHT - BOTTOM - top:.1f}"'
+    whisker = f'<path d="M{middle:.1f} {low:.1f}V{high:.1f}M{middle - 4:.1f} {low:.1f}h8M{middle - 4:.1f} {high:.1f}h8"'
+    figure = f"{100 * value:.1f}" if value < 0.99 else f"{100 * value:.2f}"
+    return (
+        f'<rect x="{middle - width / 2:.1f}" y="{top:.1f}" {size} rx="2" fill="{colour}">'
+        f"<title>{escape(label)}: {100 * value:.2f} ± {100 * half:.2f} %</title></rect>"
+        f'{whisker} fill="none" stroke="{INK}" opacity="0.7"/>{_text(middle, high - 5, figure, colour=INK)}'
+        f"{_text(middle, HEIGHT - BOTTOM + 17, label)}"
+    )
+
+
 def line_chart(lines: Mapping[str, Sequence[Point]], x_label: str) -> str:
-    """Several curves over one axis, from 0 (or the smallest value) to the largest."""
+    """Several curves over one axis, from 0 (or the smallest value) to the largest. Long ones are drawn faintly, their
+    running mean boldly; at its end each says its last value."""
     points = [point for line in lines.values() for point in line]
     if not points:
         return ""
     last = max(x for x, _ in points) or 1.0
     low, high = min(0.0, *(y for _, y in points)), _round_up(max(y for _, y in points))
     parts = [_grid(low, high, lambda v: f"{v:.3g}")]
-    for line, colour in zip(lines.values(), COLOURS):
-        path = " ".join(f"{LEFT + x / last * (WIDTH - LEFT - 10):.1f},{_y(y, low, high):.1f}" for x, y in line)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
-        if len(line) <= 40:  # few points: show each
-            places = (point.split(",") for point in path.split())
-            parts.extend(f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y in places)
-    for at, (name, colour) in enumerate(zip(lines, COLOURS)):
-        place = f'x="{WIDTH - 14}" y="{TOP + 14 + 16 * at}" text-anchor="end"'
-        parts.append(f'<text {place} fill="{colour}">{escape(name)}</text>')
+    for at, ((name, line), colour) in enumerate(zip(lines.items(), COLOURS)):
+        places = [(LEFT + x / last * (WIDTH - LEFT - RIGHT), _y(y, low, high)) for x, y in line]
+        if len(places) > 60:
+            parts.append(_curve(places, colour, 0.25))
+            places = _running_mean(places, len(places) // 30)
+        else:
+            parts.extend(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places)
+        parts.append(_curve(places, colour, 1.0))
+        if places:
+            parts.append(_text(places[-1][0] + 6, places[-1][1] + 4, f"{line[-1][1]:.3g}", "start", colour))
+        parts.append(_text(LEFT + 170 * at, TOP - 10, name, "start", colour))
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x = LEFT + share * (WIDTH - LEFT - 10)
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{share * last:,.0f}</text>')
-    parts.append(f'<text x="{(WIDTH + LEFT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
+        x = LEFT + share * (WIDTH - LEFT - RIGHT)
+        parts.append(_text(x, HEIGHT - BOTTOM + 17, f"{share * last:,.0f}"))
+    parts.append(_text((WIDTH + LEFT - RIGHT) / 2, HEIGHT - 5, x_label))
     return _svg(parts)
+
+
+def _curve(places: Sequence[Point], colour: str, opacity: float) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8" opacity="{opacity}"/>'
+
+
+def _running_mean(places: Sequence[Point], window: int) -> list[Point]:
+    """Each height replaced by the mean of the last `window` ones."""
+    total, means = 0.0, []
+    for at, (x, y) in enumerate(places):
+        total += y - (places[at - window][1] if at >= window else 0.0)
+        means.append((x, total / min(at + 1, window)))
+    return means
 
 
 def _round_up(value: float) -> float:
@@ -79,13 +115,17 @@ def _grid(low: float, high: float, text) -> str:
     for at in range(6):
         value = low + (high - low) * at / 5
         y = _y(value, low, high)
-        lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - 10}" stroke="#dde3ea"/>')
-        lines.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text(value)}</text>')
+        lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="{FAINT}"/>')
+        lines.append(_text(LEFT - 8, y + 4, text(value), "end"))
     return "".join(lines)
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle", colour: str = "#5b6775") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
 
 
 def _svg(parts: Sequence[str]) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + MARGIN} {HEIGHT}" width="100%" '
-        f'font-family="system-ui, sans-serif" font-size="11.5" fill="#3d4854">{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" '
+        f'font-family="system-ui, sans-serif" font-size="12">{"".join(parts)}</svg>'
     )

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from structnet.report.charts import BOTTOM, HEIGHT, TOP, bar_chart, line_chart
+from structnet.report.charts import BAND, BOTTOM, HEIGHT, TOP, bar_chart, line_chart
 from structnet.report.html import run_report
 from structnet.report.tree_svg import LINE, Mark, layout, tree_svg
 from structnet.structures import Tree
@@ -27,6 +27,28 @@ def test_bars_are_as_high_as_the_shares():
 def test_axes_end_on_round_numbers(top, axis):
     page = ElementTree.fromstring(line_chart({"loss": [(0, 0.0), (10, top)]}, "updates"))
     assert axis in [text.text for text in page.iter(f"{SVG}text")]
+
+
+def test_neighbouring_bars_share_one_band():
+    page = bar_chart([(name, 0.5, 0.0) for name in "abcd"], frozenset("abd"), 0.1)
+    assert page.count(BAND) == 2 and page.count("training range") == 1
+    assert "training range" not in bar_chart([("a", 0.5, 0.0)], frozenset(), 0.1)
+
+
+def test_a_long_curve_is_drawn_with_its_running_mean():
+    places = [(float(x), float(x % 2)) for x in range(90)]
+    page = ElementTree.fromstring(line_chart({"loss": places}, "updates"))
+    raw, mean = (line.get("points").split() for line in page.iter(f"{SVG}polyline"))
+    heights = [float(point.split(",")[1]) for point in raw]
+    assert len(raw) == len(mean) == 90
+    assert float(mean[5].split(",")[1]) == pytest.approx(sum(heights[3:6]) / 3, abs=0.06)
+
+
+def test_what_is_no_proportion_has_no_interval(tmp_path):
+    (tmp_path / "settings.json").write_text(json.dumps({"task": "t", "model": "m", "commit": "c", "machine": {}}))
+    (tmp_path / "results.json").write_text(json.dumps({"a": {"mrr": 0.25, "count": 4}, "b": {"mrr": 0.5, "count": 4}}))
+    page = run_report(tmp_path, [], frozenset(), 0.0).read_text()
+    assert "0.2500" in page and "± 0.00" in page and "± 42" not in page
 
 
 def test_no_points_no_chart():
