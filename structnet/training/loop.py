@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from structnet.tasks.task import Batch, Task
 from structnet.training import checkpoint
+from structnet.training.carry import Carry
 from structnet.training.evaluate import evaluate
 from structnet.training.guard import Diverged, first_bad_module
 from structnet.training.record import Record
@@ -49,6 +50,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.average = {name: p.detach().clone() for name, p in model.state_dict().items()} if settings.ema else None
+        self.carry = Carry(model, task, settings.carry) if settings.carry else None
         self.per_epoch = len(epoch_batches(self.split.sizes, settings, 0))
         self.total = settings.steps or settings.epochs * self.per_epoch
         self.record = Record(run / "log.jsonl", active=self.rank == 0, tensorboard=settings.tensorboard)
@@ -99,7 +101,7 @@ class Trainer:
             share = len(part) * self.world / len(rows) if len(mine) else 0.0
             hold = forward.no_sync() if self.world > 1 and at + 1 < len(parts) else contextlib.nullcontext()  # type: ignore[operator]
             with hold:
-                loss, losses = self._loss(forward, batch)
+                loss, losses = self._loss(forward, batch, at)
                 self.scaler.scale(loss * share).backward()
             total += loss.detach() * share
         self.scaler.unscale_(self.optimizer)
@@ -133,11 +135,14 @@ class Trainer:
         generator = stream(self.settings.seed + 1, self.step, self.rank, part)  # augmentation
         return self.split.batch(rows, generator).to(self.device)
 
-    def _loss(self, forward: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, forward: nn.Module, batch: Batch, part: int) -> tuple[Tensor, dict[str, Tensor]]:
         with self._autocast():
+            batch = self.carry.mix(part, batch) if self.carry else batch
             output = forward(*batch.inputs)
             loss = self.task.loss(output, batch)
             extra = self.model.auxiliary(output) if hasattr(self.model, "auxiliary") else {}  # type: ignore[operator]
+        if self.carry:
+            self.carry.keep(part, batch, output)
         return loss + sum(extra.values()), {name: value.detach() for name, value in extra.items()}
 
     def _autocast(self) -> torch.autocast:
@@ -202,7 +207,8 @@ class Trainer:
         progress = {"best": self.best, "bad": self.bad, "scale": self.scale, "wall": wall, "cpu": cpu,
                     "log": self.record.position}  # fmt: skip
         weights = {"model": self.model.state_dict(), **({"average": self.average} if self.average else {})}
-        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+                 "carry": self.carry.places if self.carry else {}}  # fmt: skip
         checkpoint.save(self.run / "checkpoints", self.step, progress, weights, state)
 
     def _resume(self) -> bool:
@@ -216,6 +222,8 @@ class Trainer:
             self.average = {name: tensor.to(self.device) for name, tensor in weights["average"].items()}
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        if self.carry:
+            self.carry.places = state["carry"]
         self.step, self.best, self.bad = progress["step"], progress["best"], progress["bad"]
         self.scale = progress["scale"]
         self.record.rewind(progress["log"], progress.get("wall", 0.0), progress.get("cpu", 0.0))

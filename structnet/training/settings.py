@@ -12,7 +12,7 @@ CHOICES = {
     "on_nan": ("stop", "skip"),
 }
 LEAST = {"epochs": 1, "batch_size": 1, "accumulate": 1, "bucket": 1, "log_every": 1, "plateau_patience": 1,
-         "steps": 0, "lr": 0, "weight_decay": 0, "ema": 0}  # fmt: skip
+         "steps": 0, "lr": 0, "weight_decay": 0, "ema": 0, "carry": 0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class TrainSettings:
         log_every: updates between lines of the log.
         tensorboard: write the numbers of the log for TensorBoard as well (the extra of that name).
         compile: torch.compile the model.
+        carry: a sample stays for at most this many updates, each going on from the state of the one before
+            (`training/carry.py`); 0 for fresh samples at every update.
         threads: torch threads, 0 for torch's own choice.
     """
 
@@ -72,6 +74,7 @@ class TrainSettings:
     log_every: int = 20
     tensorboard: bool = False
     compile: bool = False
+    carry: int = 0
     threads: int = 0
 
     def __post_init__(self):

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from torch import nn
 
 from structnet.datasets.sudoku.symmetry import relabel
 from structnet.errors import StructureError
-from structnet.models.candidate_network import CandidateNetwork, input_kinds
+from structnet.kernels.candidate_rounds.torch_form import one_round
+from structnet.models.candidate_network import CandidateNetwork
 from structnet.structures.constraints import BOX, CELL, LINE, board_of, sudoku_constraints
 
 
@@ -35,17 +35,22 @@ def literal(model: CandidateNetwork, puzzle: torch.Tensor, rounds: int) -> torch
     for _ in range(rounds):
         new = {}
         for r, c, d in names:
-            z = model.own.weight @ h[r, c, d] + model.input.weight[kind[r, c, d]]
-            z = z + sum(h[r, c, e] for e in range(n)) @ model.units[CELL]
-            z = z + sum(h[r, e, d] for e in range(n)) @ model.units[LINE]
-            z = z + sum(h[e, c, d] for e in range(n)) @ model.units[LINE]
-            z = z + sum(h[s, e, d] for s in range(n) for e in range(n) if box(s, e) == box(r, c)) @ model.units[BOX]
-            gate, change = (model.update.weight @ z.relu() + model.update.bias).chunk(2)
+            units = [
+                (CELL, [h[r, c, e] for e in range(n)]),
+                (LINE, [h[r, e, d] for e in range(n)]),
+                (LINE, [h[e, c, d] for e in range(n)]),
+                (BOX, [h[s, e, d] for s in range(n) for e in range(n) if box(s, e) == box(r, c)]),
+            ]
+            z = h[r, c, d] @ model.own + model.input[kind[r, c, d]]
+            for k, members in units:
+                z = z + (sum(members) @ model.gather[k] + model.gather_bias[k]).relu() @ model.spread[k]
+            gate, change = (z.relu() @ model.update + model.update_bias).chunk(2)
             v = h[r, c, d] + torch.sigmoid(gate) * change
-            v = (v - v.mean()) / (v.var(unbiased=False) + model.norm.eps).sqrt()
-            new[r, c, d] = v * model.norm.weight + model.norm.bias
+            v = (v - v.mean()) / (v.var(unbiased=False) + 1e-5).sqrt()
+            new[r, c, d] = v * model.scale + model.shift
         h = new
-    return torch.stack([model.readout(h[name]) for name in names]).view(n * n, n)
+    logits = [h[name] @ model.readout[:-1] + model.readout[-1] for name in names]
+    return torch.stack(logits).view(n * n, n)
 
 
 @pytest.mark.parametrize("n", [4, 6])
@@ -60,9 +65,9 @@ def test_against_the_equations_candidate_by_candidate(model, n):
 @pytest.mark.parametrize("n", [4, 6, 9])
 def test_the_regular_board_is_the_general_graph(model, n):
     puzzle, board = boards(2, n), board_of(n * n)
-    given = model.input(input_kinds(puzzle, n))
+    given = model.given(puzzle)
     state = torch.randn(*given.shape[:-1], 6, dtype=torch.float64)
-    fast = model.round(state, given, board)
+    fast = one_round(model.weights, state, given, board)
     graph = sudoku_constraints(board)
     slow = [model.graph_round(s.flatten(0, 2), g.flatten(0, 2), graph) for s, g in zip(state, given)]
     torch.testing.assert_close(fast.flatten(1, 3), torch.stack(slow), rtol=0, atol=1e-12)
@@ -116,13 +121,12 @@ def test_training_keeps_every_round_and_warm_rounds_cost_no_memory():
         if node is not None and node not in seen:
             seen.add(node)
             nodes += [n for n, _ in node.next_functions]
-    norms = [n for n in seen if "NativeLayerNorm" in type(n).__name__]
+    norms = [n for n in seen if "NativeLayerNorm" in type(n).__name__]  # width 4: the torch form
     assert len(norms) == 3  # the gradient sees train_rounds rounds, however many came before
 
 
 def test_few_parameters_and_bad_input():
     assert sum(p.numel() for p in CandidateNetwork().parameters()) < 50_000
-    assert isinstance(CandidateNetwork().norm, nn.LayerNorm)
     with pytest.raises(StructureError, match=r"digits 0 .. 4"):
         CandidateNetwork()(torch.full((1, 16), 5))
     with pytest.raises(StructureError, match="81"):

@@ -1,0 +1,40 @@
+"""The weights of a round, by name and as one flat tensor."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+KINDS = 3  # of input: the cell is empty, this digit is given, another digit is given; of units: cell, line, box
+
+
+class CandidateWeights(NamedTuple):
+    """Matrices are `[in, out]`; w = width, h = hidden. The order is that of cpu.cpp."""
+
+    input: Tensor  # [3, h], by kind of input
+    own: Tensor  # [w, h]
+    gather: Tensor  # [3, w, w], by kind of unit
+    gather_bias: Tensor  # [3, w]
+    spread: Tensor  # [3, w, h]
+    update: Tensor  # [h, 2 w]: gate, change
+    update_bias: Tensor  # [2 w]
+    scale: Tensor  # [w]
+    shift: Tensor  # [w]
+    readout: Tensor  # [w + 1], the bias last
+
+    def flat(self) -> Tensor:
+        return torch.cat([part.reshape(-1) for part in self])
+
+    @staticmethod
+    def shapes(width: int, hidden: int) -> tuple[tuple[int, ...], ...]:
+        w, h = width, hidden
+        return ((KINDS, h), (w, h), (KINDS, w, w), (KINDS, w), (KINDS, w, h), (h, 2 * w), (2 * w,), (w,), (w,), (w + 1,))
+
+    @staticmethod
+    def unflat(flat: Tensor, width: int, hidden: int) -> CandidateWeights:
+        shapes = CandidateWeights.shapes(width, hidden)
+        parts = flat.split([math.prod(shape) for shape in shapes])
+        return CandidateWeights(*(part.view(shape) for part, shape in zip(parts, shapes)))
