@@ -8,3 +8,4 @@ from structnet.kernels.segment_reduce import segment_reduce as segment_reduce
 from structnet.kernels.segment_rnn import segment_rnn as segment_rnn
 from structnet.kernels.segment_scan import log_scan as log_scan
 from structnet.kernels.segment_scan import segment_scan as segment_scan
+from structnet.kernels.tree_scan import tree_scan as tree_scan
