@@ -13,7 +13,7 @@ from structnet.cells import GatedRecursiveCell, KeptRows
 from structnet.errors import StructureError
 from structnet.models.shell import ClassifierHead, TokenLeaves
 from structnet.recursion import Cell, fold_tree
-from structnet.search import Found, Options, beam_trees, logsumexp, replay, search_trees, soft_value
+from structnet.search import Found, Options, Starts, beam_trees, logsumexp, replay, search_trees, soft_value
 from structnet.structures import Segments, Tree
 from structnet.structures.topology import ranges
 
@@ -82,6 +82,13 @@ class Parse:
             merged = gap[found.pair[found.choice == choice] - leaves].tolist()
             taken.append({g: merged.count(g) for g in merged})
         return rows, taken
+
+
+def mixture(roots: Tensor, scores: Tensor, beams: Segments) -> Tensor:
+    """`sum_b softmax(score)_b root_b` over the beams of each sample, `[S, D]`."""
+    weight = (scores - logsumexp(scores, beams)[beams.index]).exp()
+    value = roots.new_zeros(beams.num_segments, roots.shape[1])
+    return value.index_add(0, beams.index, weight[:, None] * roots)
 
 
 class BeamTreeEncoder(nn.Module):
@@ -157,27 +164,29 @@ class BeamTreeEncoder(nn.Module):
     def encode(self, x: Tensor, segments: Segments, record: bool = False) -> Encoded:
         """Value, beams and their trees, by hard choices. `record` keeps the softmaxes of the search also where no
         gradient is wanted, to look at them."""
+        roots, scores, found = self.beams(x, segments, record)
+        return Encoded(mixture(roots, scores, found.beams), found.beams, roots, scores, found)
+
+    def beams(self, x: Tensor, starts: Segments | Starts, record: bool = False) -> tuple[Tensor, Tensor, Found]:
+        """Roots and log-probabilities (of the merges alone, start scores left out) of the beams of all samples, best
+        first in each, and the search."""
         gradient = torch.is_grad_enabled()
         within, between = self._seeds()
         options = Options(self.beam, self.lazy, self.distinct, gradient or record, within, between)
         keep = KeptRows(self.cell) if gradient and self._may_keep(x) else None
-        found, states = self._search(keep or self.cell, x, segments, options)
+        found, states = self._search(keep or self.cell, x, starts, options)
         if gradient:
             again = keep.recall(states[len(x) :]) if keep else self._again
             rows, scores = replay(again, self.scorer, x, found, self.lazy, recall=keep is not None)
-            roots = cast(Tensor, rows)
-        else:
-            row = torch.cat([torch.arange(len(x), device=x.device), found.row])
-            roots, scores = states[row[found.root]], found.score.to(x.dtype)
-        index = found.beams.index
-        weight = (scores - logsumexp(scores, found.beams)[index]).exp()
-        value = x.new_zeros(len(segments), x.shape[1]).index_add(0, index, weight[:, None] * roots)
-        return Encoded(value, found.beams, roots, scores, found)
+            return cast(Tensor, rows), scores, found
+        row = torch.cat([torch.arange(len(x), device=x.device), found.row])
+        scores = found.score if isinstance(starts, Segments) else found.score - starts.score[found.start]
+        return states[row[found.root]], scores.to(x.dtype), found
 
-    def _search(self, cell: Cell, x: Tensor, segments: Segments, options: Options):
+    def _search(self, cell: Cell, x: Tensor, starts: Segments | Starts, options: Options):
         dropout, self.cell.dropout = self.cell.dropout, 0.0
         try:
-            return search_trees(cell, self.scorer, x, segments, options)
+            return search_trees(cell, self.scorer, x, starts, options)
         finally:
             self.cell.dropout = dropout
 

@@ -26,6 +26,7 @@ struct Beam {
     double score = 0;             // sum of log p of the merges so far
     uint64_t content = 0;         // hash of the node list, whatever the order of merges that led to it
     int64_t merge = -1;           // its last merge
+    int64_t start = 0;            // the list that it started as
     std::vector<int32_t> nodes, pairs;  // what is left of the sentence, and its neighbouring pairs
 };
 
@@ -148,7 +149,7 @@ void Search::take(int32_t s, std::vector<Candidate>& chosen, const std::vector<i
         Beam& now = next[i];
         const int32_t id = old.pairs[c.place];
         if (lazy) ask_compose(id);
-        now.score = c.score, now.content = c.content;
+        now.score = c.score, now.content = c.content, now.start = old.start;
         now.nodes = old.nodes, now.pairs = old.pairs;
         now.nodes[c.place] = id;
         now.nodes.erase(now.nodes.begin() + c.place + 1);
@@ -169,20 +170,24 @@ void Search::take(int32_t s, std::vector<Candidate>& chosen, const std::vector<i
 
 extern "C" {
 
-void* structnet_beams_new(int64_t samples, const int64_t* ptr, int64_t beam, int64_t flags, uint64_t within, uint64_t between) {
+// Sample s starts with the beams first[s] .. first[s + 1] - 1; beam b with the nodes ids[ptr[b]] .. and a score.
+void* structnet_beams_new(int64_t samples, int64_t leaves, const int64_t* first, const int64_t* ptr, const int64_t* ids,
+                          const double* score, int64_t beam, int64_t flags, uint64_t within, uint64_t between) {
     auto* it = new Search;
-    it->leaves = it->rows = ptr[samples];
+    it->leaves = it->rows = leaves;
     it->beam = int(beam), it->lazy = flags & 1, it->distinct = flags & 2, it->record = flags & 4;
     it->within = within, it->between = between;
     it->samples.resize(samples);
-    for (int32_t s = 0; s < samples; ++s) {
-        Beam one;
-        for (int64_t v = ptr[s]; v < ptr[s + 1]; ++v) one.nodes.push_back(int32_t(v)), one.content += part(int32_t(v));
-        const size_t before = it->left.size();
-        for (size_t j = 0; j + 1 < one.nodes.size(); ++j) one.pairs.push_back(it->pair(s, one.nodes[j], one.nodes[j + 1]));
-        for (size_t p = before; p < it->left.size() && it->lazy; ++p) it->wanted.push_back(int64_t(p));
-        if (!one.nodes.empty()) it->samples[s].beams.push_back(std::move(one));
-    }
+    for (int32_t s = 0; s < samples; ++s)
+        for (int64_t b = first[s]; b < first[s + 1]; ++b) {
+            Beam one;
+            one.start = b, one.score = score[b];
+            for (int64_t i = ptr[b]; i < ptr[b + 1]; ++i) one.nodes.push_back(int32_t(ids[i])), one.content += part(int32_t(ids[i]));
+            const size_t before = it->left.size();
+            for (size_t j = 0; j + 1 < one.nodes.size(); ++j) one.pairs.push_back(it->pair(s, one.nodes[j], one.nodes[j + 1]));
+            for (size_t p = before; p < it->left.size() && it->lazy; ++p) it->wanted.push_back(int64_t(p));
+            if (!one.nodes.empty()) it->samples[s].beams.push_back(std::move(one));
+        }
     return it;
 }
 
@@ -232,10 +237,10 @@ void structnet_beams_sizes(void* handle, int64_t* sizes) {
     sizes[4] = int64_t(it.left.size());
 }
 
-// Per sample: number of beams; per beam: root, score, number of merges; per merge, in order: pair and choice; per choice
+// Per sample: number of beams; per beam: root, start, score, number of merges; per merge, in order: pair and choice; per choice
 // (only those on the way to a surviving beam): its members; per pair: children, score,
 // row of its state (-1 for none), sample.
-void structnet_beams_result(void* handle, int64_t* beams, int64_t* root, double* score, int64_t* merges, int64_t* pair,
+void structnet_beams_result(void* handle, int64_t* beams, int64_t* root, int64_t* start, double* score, int64_t* merges, int64_t* pair,
                             int64_t* choice, int64_t* choice_ptr, int64_t* member, int64_t* left, int64_t* right,
                             double* pair_score, int64_t* row, int64_t* sample_of) {
     auto& it = *static_cast<Search*>(handle);
@@ -245,7 +250,7 @@ void structnet_beams_result(void* handle, int64_t* beams, int64_t* root, double*
     for (size_t s = 0; s < it.samples.size(); ++s) {
         beams[s] = int64_t(it.samples[s].beams.size());
         for (const Beam& beam : it.samples[s].beams) {
-            root[b] = beam.nodes[0], score[b] = beam.score;
+            root[b] = beam.nodes[0], start[b] = beam.start, score[b] = beam.score;
             const int64_t first = at;
             for (int64_t m = beam.merge; m >= 0; m = it.merges[m].before) {
                 const Merge& merge = it.merges[m];

@@ -34,12 +34,46 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Starts:
+    """Where beams start: each as a list of leaf rows, with a score.
+
+    Attributes:
+        samples: the lists of each sample (segments of B lists), all of a sample equally long.
+        lists: the ids of each list (segments of L ids).
+        ids: leaf rows.
+        score: log-probability of each list (float64).
+    """
+
+    samples: Segments
+    lists: Segments
+    ids: Tensor
+    score: Tensor
+
+    @classmethod
+    def single(cls, segments: Segments) -> Starts:
+        """One beam per segment: its rows."""
+        count, device = segments.num_segments, segments.device
+        samples = Segments.trusted(torch.arange(count + 1, device=device))
+        ids = torch.arange(segments.num_rows, device=device)
+        return cls(samples, segments, ids, torch.zeros(count, dtype=torch.float64, device=device))
+
+    def to(self, device: torch.device | str) -> Starts:
+        return Starts(self.samples.to(device), self.lists.to(device), self.ids.to(device), self.score.to(device))
+
+    @property
+    def lengths(self) -> Tensor:
+        """Nodes that each sample has to merge."""
+        return self.lists.lengths[self.samples.ptr[:-1]]
+
+
+@dataclass(frozen=True)
 class Found:
     """What a search found. Ids: leaf rows 0 .. N - 1, then pairs in order of creation (pair p has id N + p).
 
     Attributes:
         beams: beams of each sample (segments of K rows in all).
-        root, score: id of each beam's root, and the log-probability of its merges (float64).
+        root, score: id of each beam's root, and the log-probability of its start and merges (float64).
+        start: the list that each beam started as.
         merges: merges of each beam, in order (segments of M rows).
         pair, choice: of each merge, the id merged and the softmax that it was drawn from.
         choices: members of each softmax (segments), those on the way to a surviving beam.
@@ -51,6 +85,7 @@ class Found:
 
     beams: Segments
     root: Tensor
+    start: Tensor
     score: Tensor
     merges: Segments
     pair: Tensor
@@ -70,17 +105,19 @@ class Found:
 class NativeBeams:
     """`beams.cpp` behind three calls: `work`, `step`, `work`, ..., `result`. `beams_plain.py` says what it does."""
 
-    def __init__(self, segments: Segments, options: Options):
+    def __init__(self, starts: Starts, leaves: int, options: Options):
         lib = library()
         assert lib is not None, "the plain form is for machines without the compiled library"
         self.lib = lib
-        self.samples = segments.num_segments
+        self.samples = starts.samples.num_segments
         flags = options.lazy | options.distinct << 1 | options.record << 2
         new = self.lib.structnet_beams_new
         new.restype = ctypes.c_void_p
         seeds = ctypes.c_uint64(options.within), ctypes.c_uint64(options.between)
-        ptr = np.ascontiguousarray(segments.ptr.numpy())
-        self.handle = ctypes.c_void_p(new(_long(self.samples), _at(ptr), _long(options.beam), _long(flags), *seeds))
+        parts = (starts.samples.ptr, starts.lists.ptr, starts.ids, starts.score)
+        arrays = [np.ascontiguousarray(part.numpy()) for part in parts]
+        sizes = _long(self.samples), _long(leaves)
+        self.handle = ctypes.c_void_p(new(*sizes, *map(_at, arrays), _long(options.beam), _long(flags), *seeds))
 
     def __del__(self):
         if hasattr(self, "handle"):
@@ -105,16 +142,17 @@ class NativeBeams:
         self.lib.structnet_beams_sizes(self.handle, _at(sizes))
         beams, merges, choices, members, pairs = sizes.tolist()
         count, length = np.empty(self.samples, np.int64), np.empty(beams, np.int64)
-        root, score = np.empty(beams, np.int64), np.empty(beams, np.float64)
+        (root, start), score = np.empty((2, beams), np.int64), np.empty(beams, np.float64)
         pair, choice = np.empty((2, merges), np.int64)
         choice_ptr, member = np.empty(choices + 1, np.int64), np.empty(members, np.int64)
         left, right, row, sample = np.empty((4, pairs), np.int64)
         pair_score = np.empty(pairs, np.float64)
-        out = (count, root, score, length, pair, choice, choice_ptr, member, left, right, pair_score, row, sample)
+        out = (count, root, start, score, length, pair, choice, choice_ptr, member)
+        out += (left, right, pair_score, row, sample)
         self.lib.structnet_beams_result(self.handle, *map(_at, out))
-        count, root, score, length, pair, choice, choice_ptr, member, *rest = map(torch.from_numpy, out)
+        count, root, start, score, length, pair, choice, choice_ptr, member, *rest = map(torch.from_numpy, out)
         spans = Segments.from_lengths(count), Segments.from_lengths(length), Segments.trusted(choice_ptr)
-        return Found(spans[0], root, score, spans[1], pair, choice, spans[2], member, *rest)
+        return Found(spans[0], root, start, score, spans[1], pair, choice, spans[2], member, *rest)
 
 
 def _at(array: np.ndarray) -> ctypes.c_void_p:

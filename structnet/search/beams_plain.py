@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from structnet.search.beams import Found, Options
+from structnet.search.beams import Found, Options, Starts
 from structnet.structures import Segments
 
 MASK, GOLDEN = 2**64 - 1, 0x9E3779B97F4A7C15
@@ -22,14 +22,15 @@ class Beam:
     nodes: list[int]
     pairs: list[int]
     score: float = 0.0
+    start: int = 0
     merges: tuple = ()
 
 
 class PlainBeams:
     """Same calls and results as `NativeBeams`."""
 
-    def __init__(self, segments: Segments, options: Options):
-        self.options, self.leaves, self.rows = options, segments.num_rows, segments.num_rows
+    def __init__(self, starts: Starts, leaves: int, options: Options):
+        self.options, self.leaves, self.rows = options, leaves, leaves
         self.known: dict[tuple[int, int], int] = {}
         self.left, self.right, self.row, self.score, self.sample = [], [], [], [], []
         self.compose: list[tuple[int, int]] = []
@@ -37,10 +38,13 @@ class PlainBeams:
         self.step_number = 0
         self.choices: list[list[int]] = []
         self.samples: list[list[Beam]] = []
-        ptr = segments.ptr.tolist()
-        for s, (first, last) in enumerate(zip(ptr, ptr[1:])):
-            nodes = list(range(first, last))
-            self.samples.append([Beam(nodes, [self._pair(s, *pair) for pair in zip(nodes, nodes[1:])])])
+        first, ids = starts.samples.ptr.tolist(), starts.ids.split(starts.lists.lengths.tolist())
+        for s, (low, high) in enumerate(zip(first, first[1:])):
+            self.samples.append([])
+            for b in range(low, high):
+                nodes = ids[b].tolist()
+                pairs = [self._pair(s, *pair) for pair in zip(nodes, nodes[1:])]
+                self.samples[s].append(Beam(nodes, pairs, float(starts.score[b]), b))
 
     def work(self) -> tuple[Tensor, Tensor]:
         compose, wanted = self.compose, [(self._row(self.left[p]), self._row(self.right[p])) for p in self.wanted]
@@ -70,6 +74,7 @@ class PlainBeams:
         return Found(
             beams=spans(self.samples),
             root=ids(beam.nodes[0] for beam in beams),
+            start=ids(beam.start for beam in beams),
             score=torch.tensor([beam.score for beam in beams], dtype=torch.float64),
             merges=spans([beam.merges for beam in beams]),
             pair=ids(pair for beam in beams for _, pair in beam.merges),
@@ -142,7 +147,7 @@ class PlainBeams:
             pairs[place - 1] = self._pair(s, nodes[place - 1], node)
         if place + 1 < len(nodes):
             pairs[place] = self._pair(s, node, nodes[place + 1])
-        return Beam(nodes, pairs, score, (*beam.merges, (choice, node)) if self.options.record else ())
+        return Beam(nodes, pairs, score, beam.start, (*beam.merges, (choice, node)) if self.options.record else ())
 
     def _noise(self, seed: int, *where: int) -> float:
         """Gumbel(0, 1) noise, a pure function of seed, sample, step, beam and place; none for seed 0."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from structnet.errors import StructureError
 from structnet.native import library
 from structnet.recursion import Cell
-from structnet.search.beams import Found, NativeBeams, Options
+from structnet.search.beams import Found, NativeBeams, Options, Starts
 from structnet.search.beams_plain import PlainBeams
 from structnet.states import State, num_rows, select, state_map
 from structnet.structures import Segments
@@ -20,7 +20,7 @@ Scorer = Callable[..., Tensor]
 
 @torch.no_grad()
 def search_trees(
-    cell: Cell, scorer: Scorer, leaves: State, segments: Segments, options: Options
+    cell: Cell, scorer: Scorer, leaves: State, segments: Segments | Starts, options: Options
 ) -> tuple[Found, State]:
     """Beam search for binary trees over each segment, without gradients (`replay` computes what it found, with them).
 
@@ -31,7 +31,8 @@ def search_trees(
     Args:
         cell: binary, `cell(left, right)`.
         scorer: `scorer(states)` of composed pairs, or with `options.lazy` `scorer(left, right)` of their children.
-        leaves: state `[N, ...]`, rows grouped by `segments`, at least one row each.
+        leaves: state `[N, ...]`.
+        segments: the leaves of each sample, at least one row each; or `Starts`, to begin with several lists of leaves.
         options: beam size, noise, what to keep.
 
     Returns what was found, and the states of all rows (leaves, then composed pairs). Cost: one cell call per step;
@@ -41,15 +42,17 @@ def search_trees(
     Raises:
         StructureError: rows do not fit, an empty segment, a beam below 1.
     """
-    _check(leaves, segments, options)
+    starts = segments if isinstance(segments, Starts) else Starts.single(segments)
+    _check(leaves, segments, starts, options)
     # the integer side runs on the CPU wherever the states are: one small transfer each way per step
-    form, device = PlainBeams if library() is None else NativeBeams, segments.device
-    beams = form(segments.to("cpu"), options)
-    merges = segments.num_rows - segments.num_segments
-    most = segments.num_rows + merges * (options.beam if options.lazy else 1 + 2 * options.beam)
+    form, device, count = PlainBeams if library() is None else NativeBeams, starts.ids.device, num_rows(leaves)
+    beams = form(starts.to("cpu"), count, options)
+    merges = int((starts.lengths - 1).sum())
+    given = starts.ids.numel() - starts.lists.num_segments
+    most = count + merges * options.beam * (1 if options.lazy else 2) + (0 if options.lazy else given)
     states = state_map(lambda t: t.new_empty(most, *t.shape[1:]), leaves)
     used = _write(states, 0, leaves)
-    for left_to_merge in reversed(range(segments.max_length)):
+    for left_to_merge in reversed(range(starts.lists.max_length)):
         (left, right), wanted = (rows.to(device) for rows in beams.work())
         made = cell(select(states, left), select(states, right))
         used = _write(states, used, made)
@@ -65,13 +68,14 @@ def _write(states: State, at: int, rows: State) -> int:
     return last
 
 
-def _check(leaves: State, segments: Segments, options: Options) -> None:
-    if num_rows(leaves) != segments.num_rows:
+def _check(leaves: State, segments: Segments | Starts, starts: Starts, options: Options) -> None:
+    if isinstance(segments, Segments) and num_rows(leaves) != segments.num_rows:
         raise StructureError(
             f"{segments.num_rows} leaf rows (segments.num_rows)", f"{num_rows(leaves)}", "matching ptr"
         )
-    if segments.num_segments and int(segments.lengths.min()) == 0:
-        place = int(segments.lengths.argmin())
+    lengths = starts.lists.lengths
+    if len(lengths) and int(lengths.min()) == 0:
+        place = int(lengths.argmin())
         raise StructureError("at least one leaf per segment", f"segment {place} without rows", "to drop empty segments")
     if options.beam < 1:
         raise StructureError("beam >= 1", f"{options.beam}", "beam=5")

@@ -4,6 +4,8 @@ from structnet.models import (
     BeamTreeClassifier,
     ContinuousRvNNClassifier,
     OrderedMemoryClassifier,
+    ParallelTreeClassifier,
+    RecursionInRecursionClassifier,
     SequenceClassifier,
     TreeClassifier,
 )
@@ -25,6 +27,8 @@ SYSTEMS = {
     "gumbel-tree": System(
         ListOps, BeamTreeClassifier, {"beam": 1, "relaxation": "straight_through", "noise": "within"}, RECIPE
     ),
+    "rir": System(ListOps, RecursionInRecursionClassifier, {}, RECIPE),
+    "parallel-tree": System(ListOps, ParallelTreeClassifier, {}, RECIPE),
     "ordered-memory": System(ListOps, OrderedMemoryClassifier, {}, RECIPE),
     "crvnn": System(ListOps, ContinuousRvNNClassifier, {}, RECIPE),
     "lstm": System(ListOps, SequenceClassifier, {"kind": "lstm"}, RECIPE),

@@ -25,8 +25,13 @@ def no_noise(step: int, beam: int, place: int) -> float:
 
 def beam_tree(cell, scorer, leaves: Tensor, beam: int, children: bool, within=no_noise, between=no_noise) -> list[Beam]:
     """All surviving beams of one sample `[n, D]`, best first."""
-    beams = [Beam(list(leaves), leaves.new_zeros(()), list(range(len(leaves))))]
-    for step in range(len(leaves) - 1):
+    start = [Beam(list(leaves), leaves.new_zeros(()), list(range(len(leaves))))]
+    return search(cell, scorer, start, beam, children, within, between)
+
+
+def search(cell, scorer, beams: list[Beam], beam: int, children: bool, within=no_noise, between=no_noise) -> list[Beam]:
+    """From any beams with equally many nodes."""
+    for step in range(len(beams[0].nodes) - 1):
         candidates = []  # (score, key, beam, place, composed parent)
         for b, one in enumerate(beams):
             parents, scores = score_places(cell, scorer, one.nodes, children)
@@ -60,6 +65,27 @@ def value(beams: list[Beam]) -> Tensor:
     """sum over beams of softmax(score) * root."""
     weights = torch.stack([b.score for b in beams]).softmax(0)
     return sum(w * b.nodes[0] for w, b in zip(weights, beams))
+
+
+def rir(cell, scorer, leaves: Tensor, beam: int, chunk: int, pick) -> Tensor:
+    """Recursion in recursion (Ray Chowdhury and Caragea, 2023): chunk by chunk, level by level. The beam that a chunk
+    gives to list b of the next level is `pick(scores, b, draws)`."""
+    lists = [[(leaf, leaf.new_zeros(())) for leaf in leaves]]
+    while True:
+        n = len(lists[0])
+        size = chunk if n >= chunk + chunk // 2 else n
+        ends = []
+        for at in range(0, n, size):
+            parts = [one[at : at + size] for one in lists]
+            starts = [Beam([s for s, _ in part], sum(x for _, x in part), list(range(len(part)))) for part in parts]
+            ends.append(search(cell, scorer, starts, beam, True))
+        if len(ends) == 1:
+            return value(ends[0])
+        count = max(len(end) for end in ends)
+        lists = []
+        for b in range(count):
+            taken = [end[pick(torch.stack([x.score for x in end]), b, count - 1) if b else 0] for end in ends]
+            lists.append([(x.nodes[0], x.score) for x in taken])
 
 
 def shift(select: Tensor, parents: Tensor, nodes: Tensor) -> Tensor:
