@@ -159,6 +159,19 @@ def test_scan_equals_torch_cells_one_by_one(s: Segments, reverse: bool):
     same(final[0], torch.stack(last), x, *start, *cell.parameters())
 
 
+@pytest.mark.parametrize("kind", [nn.GRUCell, nn.LSTMCell])
+def test_torchs_cells_called_step_by_step_or_all_at_once(kind):
+    """A hook asks for the calls; without one the same comes from the packed form."""
+    s, cell = Segments.from_lengths(torch.tensor([3, 0, 4, 1])), kind(2, WIDTH, bias=kind is nn.GRUCell).double()
+    x, calls = torch.randn(8, 2, dtype=torch.float64, requires_grad=True), []
+    packed = scan_segments(cell, x, s)
+    cell.register_forward_hook(lambda *_: calls.append(1))
+    for one, other in zip(packed, scan_segments(cell, x, s), strict=True):
+        first = (one, other) if kind is nn.GRUCell else (one[0], other[0])
+        same(*first, x, *cell.parameters())
+    assert len(calls) == 4
+
+
 def test_scan_without_state_starts_from_zero_and_empty_segments_stay_there():
     cell, s = nn.GRUCell(2, WIDTH), Segments.from_lengths(torch.tensor([0, 2, 1]))
     x = torch.randn(3, 2)
