@@ -39,7 +39,10 @@ def associative_scan(
         flip = _flipped(segments)
         flipped = associative_scan(combine, _take(elements, flip), segments)
         return _take(flipped, flip)
-    return _scan(combine, elements, odd_even_levels(segments), 0)
+    levels = odd_even_levels(segments)
+    if not levels:  # nothing to combine; the result shares no memory with the elements all the same
+        return tuple(element.clone() for element in elements)
+    return _scan(combine, elements, levels, 0)
 
 
 def _scan(combine, x: Elements, levels: list, at: int) -> Elements:

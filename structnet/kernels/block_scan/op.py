@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from structnet.errors import StructureError
-from structnet.kernels.associative_scan.op import Elements, associative_scan
-from structnet.kernels.ragged import as_ptr
+from structnet.kernels.block_scan import cpu, torch_form
+from structnet.kernels.ragged import as_ptr, compiled_for, triton_for
 from structnet.structures import Segments
 
 
@@ -26,8 +26,12 @@ def block_scan(
         initial: h_0, `[S, H, d]` (zero if None).
         reverse: from the last row of each segment to the first.
 
-    Returns `[N, H, d]`. Every gradient, of any order, by autograd. An empty segment leaves its initial state alone.
-    NaN and Inf stay in their segment. Cost: 2 ceil(log2(longest)) levels, at most 2 (N - S) H products of d x d blocks.
+    Returns `[N, H, d]`. Gradients for transition, x and initial, twice. An empty segment leaves its initial state alone.
+    NaN and Inf stay in their segment. The same call gives the same bits, with any number of threads.
+    Cost: one pass over memory, N H (d^2 + 2 d) numbers forward, and one backward, N H (2 d^2 + 3 d).
+
+    Source: Blelloch, "Prefix Sums and Their Applications", 1990; blocks for state tracking: Merrill, Petty and Sabharwal,
+    "The Illusion of State in State-Space Models", 2024.
 
     Raises:
         StructureError: shapes, types or devices that do not fit.
@@ -36,24 +40,87 @@ def block_scan(
         got = f"transition {tuple(transition.shape)}, x {tuple(x.shape)}"
         raise StructureError("x [N, H, d] and transition [N, H, d, d]", got, "one head: x[:, None]")
     ptr = as_ptr(segments, len(x), x.device)
-    owner = segments if isinstance(segments, Segments) else Segments.trusted(ptr)
-    if initial is not None and initial.shape != (len(owner), *x.shape[1:]):
-        expected = (len(owner), *x.shape[1:])
+    expected = (len(ptr) - 1, *x.shape[1:])
+    if initial is not None and initial.shape != expected:
         raise StructureError(f"initial {expected}", str(tuple(initial.shape)), "one state a segment")
+    start = None if initial is None else initial.to(x.dtype)
+    return torch.ops.structnet.block_scan(transition.to(x.dtype), x, ptr, start, reverse)
+
+
+@torch.library.custom_op("structnet::block_scan", mutates_args=())
+def _forward(transition: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool) -> Tensor:
+    transition, x = transition.contiguous(), x.contiguous()
+    initial = None if initial is None else initial.contiguous()
     if not x.numel():
         return x.clone()
-    transition = transition.to(x.dtype)
-    if initial is not None:
-        filled = owner.lengths > 0
-        first = (ptr[1:] - 1 if reverse else ptr[:-1])[filled]
-        x = x.index_add(0, first, apply(transition[first], initial[filled]))
-    return associative_scan(compose, (transition, x), owner, reverse)[1]
+    suffix = compiled_for(x)
+    if suffix is not None:  # one pass over memory; the composite multiplies d x d blocks, d times the work
+        return cpu.forward(suffix, transition, x, ptr, initial, reverse)
+    if triton_for(x):
+        from structnet.kernels.block_scan import triton_form
+
+        return triton_form.forward(transition, x, ptr, initial, reverse)
+    return torch_form.block_scan(transition, x, ptr, initial, reverse)
 
 
-def compose(earlier: Elements, later: Elements) -> Elements:
-    """(A, b) o (A', b') = (A' A, A' b + b'): prefixes of h -> A h + b."""
-    return later[0] @ earlier[0], apply(later[0], earlier[1]) + later[1]
+@_forward.register_fake
+def _(transition, x, ptr, initial, reverse):
+    return x.new_empty(x.shape)
 
 
-def apply(transition: Tensor, state: Tensor) -> Tensor:
-    return torch.matmul(transition, state.unsqueeze(-1)).squeeze(-1)
+@torch.library.custom_op("structnet::block_scan_backward", mutates_args=())
+def _backward(
+    grad: Tensor, transition: Tensor, h: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad, transition, h = grad.contiguous(), transition.contiguous(), h.contiguous()
+    initial = None if initial is None else initial.contiguous()
+    if not h.numel():
+        empty = h.new_empty(0, *h.shape[1:]) if initial is None else torch.zeros_like(initial)
+        return torch.zeros_like(transition), grad.clone(), empty
+    suffix = compiled_for(h)
+    if suffix is not None:
+        return cpu.backward(suffix, grad, transition, h, ptr, initial, reverse)
+    if triton_for(h):
+        from structnet.kernels.block_scan import triton_form
+
+        return triton_form.backward(grad, transition, h, ptr, initial, reverse)
+    return torch_form.backward(grad, transition, h, ptr, initial, reverse)
+
+
+@_backward.register_fake
+def _(grad, transition, h, ptr, initial, reverse):
+    start = h.new_empty(0, *h.shape[1:]) if initial is None else initial.new_empty(initial.shape)
+    return transition.new_empty(transition.shape), h.new_empty(h.shape), start
+
+
+def _save(ctx, inputs, output):
+    transition, _, ptr, initial, ctx.reverse = inputs
+    ctx.save_for_backward(transition, output, ptr, initial)
+
+
+def _differentiate(ctx, grad):
+    *saved, initial = ctx.saved_tensors
+    made, dx, dinitial = torch.ops.structnet.block_scan_backward(grad, *saved, initial, ctx.reverse)
+    return made, dx, None, None if initial is None else dinitial, None
+
+
+_forward.register_autograd(_differentiate, setup_context=_save)
+
+
+def _save_backward(ctx, inputs, output):
+    *tensors, ctx.reverse = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _differentiate_twice(ctx, *grads):
+    """Gradient of the gradient: the torch form is made of differentiable operations, so autograd does it."""
+    grad, transition, h, ptr, initial = ctx.saved_tensors
+    inputs = [t.detach().requires_grad_() for t in (grad, transition, h, initial) if t is not None]
+    with torch.enable_grad():
+        outputs = torch_form.backward(*inputs[:3], ptr, inputs[3] if len(inputs) > 3 else None, ctx.reverse)
+        wanted = [(o, g) for o, g in zip(outputs, grads) if g is not None and o.requires_grad]
+        out = torch.autograd.grad([o for o, _ in wanted], inputs, [g for _, g in wanted], allow_unused=True)
+    return *out[:3], None, out[3] if len(out) > 3 else None, None
+
+
+_backward.register_autograd(_differentiate_twice, setup_context=_save_backward)
