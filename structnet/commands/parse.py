@@ -24,21 +24,31 @@ def main(argv: list[str]) -> int:
     model = open_run(options.run).weights()
     if not isinstance(model, BeamTreeClassifier):
         raise StructureError("a run of a beam-tree model", type(model).__name__, "--run bt-cell-listops")
-    line, sections = describe(model, tokens)
-    subtitle = f"{line}. Green: a bracket of the expression, red: cuts one in two; numbers: what the head reads there"
-    write_page(Path(options.out), options.expression, subtitle, sections)
+    line, facts, sections = describe(model, tokens)
+    write_page(Path(options.out), options.expression, f"{options.run}: {line}", sections, facts)
     print(f"{line}\n{options.out}")
     return 0
 
 
-def describe(model, tokens) -> tuple[str, list[tuple[str, str]]]:
-    """One line about the parse, and the sections of the page: induced tree, gold tree, beam heat-map."""
+# two trees beside each other where the window is wide enough, else one below the other
+BESIDE = (
+    "<style>main {{ max-width: 1900px }}</style>"
+    "<div style='display:flex;flex-wrap:wrap;gap:0 48px'>"
+    "<figure style='max-width:100%'><figcaption>Induced tree, best beam. Green: a bracket of the expression, red: cuts "
+    "one in two; numbers: what the head reads there</figcaption>{induced}</figure>"
+    "<figure style='max-width:100%'><figcaption>Gold tree. Green: found, red: missed; numbers: true values</figcaption>"
+    "{gold}</figure></div>"
+)
+
+
+def describe(model, tokens) -> tuple[str, dict[str, str], list[tuple[str, str]]]:
+    """One line about the parse, its figures, and the sections of the page: the trees, the beam heat-map."""
     import numpy as np
     import torch
 
     from structnet.datasets.listops import VOCABULARY
     from structnet.datasets.listops.gold import brackets as find_brackets
-    from structnet.report.beam_svg import crossing, heat_svg, induced_svg, spans
+    from structnet.report.beam_svg import bracket_svg, crossing, heat_svg, spans
     from structnet.tasks.listops import ListOpsSplit
 
     split = ListOpsSplit("shown", tokens, np.array([0, len(tokens)]))
@@ -48,19 +58,25 @@ def describe(model, tokens) -> tuple[str, list[tuple[str, str]]]:
         said = int(model(flat, segments)[0].argmax())
     words = [VOCABULARY[t] for t in tokens]
     partner = find_brackets(tokens).partner
-    lists = [(at, int(close)) for at, close in enumerate(partner) if close > at]
+    lists = {(at, int(close)): str(split.node_values[at]) for at, close in enumerate(partner) if close > at}
     tree = parse.trees.unbatch()[0]
-    values = [str(v) for v in parse.logits[: tree.num_nodes].argmax(-1).tolist()]
     inner = [span for span in spans(tree) if span[0] < span[1]]
-    recall = sum(one in inner for one in lists) / len(lists) if lists else 1.0
-    wrong = sum(crossing(span, lists) for span in inner)
-    line = (
-        f"value {said}, true {split.answers[0]}; {recall:.0%} of {len(lists)} brackets found, {wrong} of {len(inner)} "
-        f"merges across a bracket; beam log p {', '.join(f'{p:.2f}' for p in parse.scores.tolist())}"
-    )
-    figure = "<figure style='overflow:auto'>{}</figure>".format
-    return line, [
-        ("Induced tree, best beam", figure(induced_svg(tree, words, lists, values))),
-        ("Gold tree", figure(induced_svg(gold, words, lists, [""] * gold.num_nodes))),
-        ("Where each step may merge: best beam; red frames survived", figure(heat_svg(words, *parse.steps()))),
+    found = [one for one in lists if one in inner]
+    wrong = sum(crossing(span, list(lists)) for span in inner)
+    read = {v: str(said) for v, said in enumerate(parse.logits[: tree.num_nodes].argmax(-1).tolist())}
+    true = {v: lists[span] for v, span in enumerate(spans(gold)) if span in lists}
+    induced_tree = bracket_svg(tree, words, lists, lambda span: crossing(span, list(lists)), read)
+    gold_tree = bracket_svg(gold, words, found, lists.__contains__, true)
+    facts = {
+        "value": str(said),
+        "true value": str(split.answers[0]),
+        f"of {len(lists)} brackets found": str(len(found)),
+        f"of {len(inner)} merges across a bracket": str(wrong),
+    }
+    line = "; ".join(f"{name} {value}" if "value" in name else f"{value} {name}" for name, value in facts.items())
+    line += f"; beam log p {', '.join(f'{p:.2f}' for p in parse.scores.tolist())}"
+    heat = f"<figure>{heat_svg(words, *parse.steps())}</figure>"
+    return line, facts, [
+        ("Trees", BESIDE.format(induced=induced_tree, gold=gold_tree)),
+        ("Where each step may merge: best beam; red frames: kept, thicker for more beams", heat),
     ]

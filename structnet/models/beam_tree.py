@@ -176,7 +176,7 @@ class BeamTreeEncoder(nn.Module):
         keep = KeptRows(self.cell) if gradient and self._may_keep(x) else None
         found, states = self._search(keep or self.cell, x, starts, options)
         if gradient:
-            again = keep.recall(states[len(x) :]) if keep else self._again
+            again = keep.recall(cast(Tensor, states)[len(x) :]) if keep else self._again
             rows, scores = replay(again, self.scorer, x, found, self.lazy, recall=keep is not None)
             return cast(Tensor, rows), scores, found
         row = torch.cat([torch.arange(len(x), device=x.device), found.row])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from html import escape
 
 from structnet.report.tree_svg import Mark, layout, tree_svg
@@ -30,16 +30,18 @@ def crossing(span: Span, others: Sequence[Span]) -> bool:
     return any(a < c <= b < d or c < a <= d < b for c, d in others)
 
 
-def induced_svg(tree: Tree, tokens: Sequence[str], brackets: Sequence[Span], values: Sequence[str]) -> str:
-    """A binary tree over `tokens`: green where it is one of `brackets`, red where it cuts one in two, with `values[v]`,
-    what the model says at node v."""
-    marks, known = [], set(brackets)
+def bracket_svg(
+    tree: Tree, tokens: Sequence[str], right: Collection[Span], wrong: Callable[[Span], bool], values: Mapping[int, str]
+) -> str:
+    """A binary tree over `tokens`: nodes whose span is in `right` green, those where `wrong(span)` red, with
+    `values[v]` written on node v."""
+    marks = []
     for node, span in enumerate(spans(tree)):
         if span[0] == span[1]:
             marks.append(Mark(tokens[span[0]]))
             continue
-        kind = "right" if span in known else "wrong" if crossing(span, brackets) else "plain"
-        marks.append(Mark(values[node], kind=kind, title=" ".join(tokens[span[0] : span[1] + 1])))
+        kind = "right" if span in right else "wrong" if wrong(span) else "plain"
+        marks.append(Mark(values.get(node, ""), kind=kind, title=" ".join(tokens[span[0] : span[1] + 1])))
     return tree_svg(tree, marks)
 
 
