@@ -41,6 +41,7 @@ def main() -> int:
         lines.append(record(name, case, timings, bandwidth, options.threads))
     if lines and not options.skip_tests:
         path = HERE / "results" / f"{date.today()}-cpu.jsonl"
+        path.parent.mkdir(exist_ok=True)
         with open(path, "a", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
         print(f"kept in {path.relative_to(HERE.parent)}")

@@ -27,6 +27,8 @@ def main(argv: list[str]) -> int:
     if options.name not in GENERATED:
         raise StructureError(f"a data set out of {', '.join(GENERATED)}", repr(options.name), "structnet data listops")
     wanted = list(SPLITS) if options.splits == "all" else options.splits.split(",")
+    for unknown in set(wanted) - set(SPLITS):  # before anything is built
+        raise StructureError(f"splits out of {', '.join(SPLITS)}", repr(unknown), "--splits near_iid")
     print(f"{'split':16}{'rows':>8}{'tokens':>10}{'mean length':>13}  sha256 (seed 0: checked against the library's)")
     for name in tqdm(wanted, disable=not sys.stderr.isatty(), leave=False):
         arrays = rows_of(name, options.seed, options.rebuild)

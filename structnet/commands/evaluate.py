@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -53,7 +54,10 @@ def mark(run: Run, wanted: Sequence[str], rows: int = 0, from_file: bool = False
     model = run.weights().to(device)
     results = {}
     for name in wanted:
-        split = task.from_file(name) if from_file else task.split(name)
+        split: Any = task.from_file(name) if from_file else task.split(name)
+        if getattr(split, "wrong_labels", 0):
+            told = f"{split.wrong_labels} of {len(split)} labels in {name} are not the value of their row"
+            print(f"structnet: {told}; marked by the file", file=sys.stderr)
         results[name] = evaluate(model, task, split, rows, device, progress=sys.stderr.isatty())
     return results
 
@@ -69,7 +73,7 @@ def table(results: dict[str, dict[str, Any]], floors: dict[str, dict[str, dict[s
     lines = [f"{'split':14}{'rows':>7}" + "".join(f"{name:>18}" for name in columns)]
     for split, result in results.items():
         cells = "".join(f"{_figure(result, name):>18}" for name in columns)
-        lines.append(f"{split[-13:]:14}{result['count']:>7}{cells}")
+        lines.append(f"{Path(split).name[:14]:14}{result['count']:>7}{cells}")  # of a file its name
         for floor, figures in (floors or {}).get(split, {}).items():
             cells = "".join(f"{figures[name]:18.4f}" if name in figures else f"{'':18}" for name in columns)
             lines.append(f"  {floor[:29]:30}".ljust(21) + cells[11:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ def main(argv: list[str]) -> int:
     model = run.system.build()  # before anything is written: wrong arguments leave no trace
     if init:
         model.load_state_dict(open_run(init).weights().state_dict())
-    run.save()
+    if os.environ.get("RANK", "0") == "0":  # under torchrun one process writes
+        run.save()
     return fit(run, model, rows)
 
 
