@@ -8,8 +8,7 @@ export OMP_WAIT_POLICY := PASSIVE
 .PHONY: run test lint bench clean
 
 run: $(VENV)/.installed
-	$(BIN)/structnet train listops --model gold-tree --config examples/first_run.yaml --run runs/first
-	$(BIN)/structnet evaluate runs/first --splits all
+	$(BIN)/structnet train listops --config examples/first_run.yaml --run runs/first-$$(date +%Y%m%d-%H%M%S)
 
 test: $(VENV)/.tested
 	$(BIN)/ruff check .
