@@ -1,4 +1,4 @@
-"""The compiled rounds against the torch form, which tests/models/test_candidate_network.py holds against the equations."""
+"""The compiled rounds against the torch form, which test_candidate_network.py holds against the equations."""
 
 import pytest
 import torch
@@ -12,9 +12,11 @@ needs_library = pytest.mark.skipif(native.library() is None, reason="no compiled
 def problem(n: int, width: int, hidden: int, boards: int = 3, dtype=torch.float32):
     draw = torch.Generator().manual_seed(n + width)
     random = lambda *shape: torch.randn(*shape, generator=draw, dtype=dtype)  # noqa: E731
-    parts = (random(*shape) / (9 * shape[-2] if len(shape) > 1 else 2) ** 0.5 for shape in CandidateWeights.shapes(width, hidden))
+    shapes = CandidateWeights.shapes(width, hidden)
+    parts = (random(*shape) / (9 * shape[-2] if len(shape) > 1 else 2) ** 0.5 for shape in shapes)
     weights = CandidateWeights(*(part.requires_grad_() for part in parts))
-    puzzles = torch.randint(0, n + 1, (boards, n * n), generator=draw) * (torch.rand(boards, n * n, generator=draw) < 0.4)
+    given = torch.rand(boards, n * n, generator=draw) < 0.4
+    puzzles = torch.randint(0, n + 1, (boards, n * n), generator=draw) * given
     return weights, random(boards, n, n, n, width).requires_grad_(), puzzles
 
 
@@ -65,9 +67,11 @@ def test_the_batching_law_bit_for_bit_and_repeatability():
     with torch.no_grad():
         whole = candidate_rounds(weights, state, puzzles, 4, 4)
         for at in range(4):
-            alone = candidate_rounds(weights, state[at : at + 1], puzzles[at : at + 1], 4, 4)
-            assert torch.equal(alone[0], whole[0][:, at : at + 1]) and torch.equal(alone[1], whole[1][at : at + 1])
-    grads = [torch.autograd.grad(candidate_rounds(weights, state, puzzles, 2, 2)[0].sum(), [*weights, state]) for _ in "ab"]
+            one = slice(at, at + 1)
+            alone = candidate_rounds(weights, state[one], puzzles[one], 4, 4)
+            assert torch.equal(alone[0], whole[0][:, one]) and torch.equal(alone[1], whole[1][one])
+    losses = [candidate_rounds(weights, state, puzzles, 2, 2)[0].sum() for _ in range(2)]
+    grads = [torch.autograd.grad(loss, [*weights, state]) for loss in losses]
     assert all(torch.equal(a, b) for a, b in zip(*grads))
 
 

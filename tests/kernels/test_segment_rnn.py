@@ -46,7 +46,8 @@ def agree(fast, slow, inputs, tolerance):
     inputs = [t for t in inputs if t is not None and t.requires_grad]
     weight = [normal(*t.shape, dtype=t.dtype, seed=20 + i) for i, t in enumerate(got)]
     # + 0 * sum: an input that nothing depends on has a gradient of zeros
-    totals = [sum((t * w).sum() for t, w in zip(outs, weight)) + 0 * sum(i.sum() for i in inputs) for outs in (got, expected)]
+    tied = 0 * sum(i.sum() for i in inputs)
+    totals = [sum((t * w).sum() for t, w in zip(outs, weight)) + tied for outs in (got, expected)]
     grads = [torch.autograd.grad(total, inputs, retain_graph=True) for total in totals]
     torch.testing.assert_close(*grads, rtol=20 * tolerance, atol=20 * tolerance)
 
@@ -189,7 +190,8 @@ def test_compile_without_a_graph_break(kind):
     x, ptr, weights, start = arguments([2, 0, 3], kind)
     segments = Segments(ptr)
     expected = segment_rnn(x, segments, weights, kind, start)  # builds the schedule that is kept on the segments
-    compiled = torch.compile(lambda x, *w: segment_rnn(x, segments, w, kind, start), fullgraph=True, backend="aot_eager")
+    call = lambda x, *w: segment_rnn(x, segments, w, kind, start)  # noqa: E731
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
     agree(compiled(x, *weights), expected, [x, *weights], 1e-12)
 
 

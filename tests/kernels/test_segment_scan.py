@@ -123,9 +123,31 @@ def test_a_broken_segment_does_not_reach_its_neighbours(form, bad):
     assert grad[[0, 1, 2, 7, 8]].isfinite().all()
 
 
-def test_log_gates():
-    z, x, ptr = normal(9, 3).requires_grad_(), normal(9, 3), pointer([4, 5])
-    agree(log_scan(-torch.nn.functional.softplus(z), x, ptr), segment_scan(torch.sigmoid(-z), x, ptr), [z], 1e-12)
+@pytest.mark.parametrize("form", ["compiled", "torch"])
+@pytest.mark.parametrize("gates", [1, 2, 6])
+@pytest.mark.parametrize("reverse, initial", [(False, False), (True, True)])
+def test_log_gates(form, gates, reverse, initial, monkeypatch):
+    """Against the gates themselves, down to a gate of exp(-800) and of 0."""
+    if form == "torch":
+        monkeypatch.setattr(op, "compiled_for", lambda x: None)
+    _, x, ptr, first = arguments([4, 0, 5, 70], 6, 1, initial=initial)
+    z = 3 * normal(79, gates)
+    z[2], z[5], z[70] = 800.0, math.inf, 1e-12
+    log_gate = (-torch.nn.functional.softplus(z)).requires_grad_()
+    inputs = [log_gate, x, *([first] if initial else [])]
+    expected = reference.segment_scan(log_gate.exp(), x, ptr, first, reverse)
+    agree(log_scan(log_gate, x, ptr, first, reverse), expected, inputs, 1e-12)
+
+
+def test_log_gates_twice_and_opcheck():
+    gate, x, ptr, first = arguments([2, 0, 3], 2, 1)
+    call = lambda *t: log_scan(-t[0], t[1], ptr, t[2])  # noqa: E731
+    assert torch.autograd.gradcheck(call, (gate, x, first))
+    assert torch.autograd.gradgradcheck(call, (gate, x, first))
+    torch.use_deterministic_algorithms(False)
+    torch.library.opcheck(
+        torch.ops.structnet.segment_scan.default, ((-gate).detach().requires_grad_(), x, ptr, first, False, True)
+    )
 
 
 def test_the_same_bits_with_any_number_of_threads_and_without_the_library(monkeypatch):

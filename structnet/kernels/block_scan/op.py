@@ -26,12 +26,12 @@ def block_scan(
         initial: h_0, `[S, H, d]` (zero if None).
         reverse: from the last row of each segment to the first.
 
-    Returns `[N, H, d]`. Gradients for transition, x and initial, twice. An empty segment leaves its initial state alone.
-    NaN and Inf stay in their segment. The same call gives the same bits, with any number of threads.
+    Returns `[N, H, d]`. Gradients for transition, x and initial, twice. An empty segment leaves its initial state
+    alone. NaN and Inf stay in their segment. The same call gives the same bits, with any number of threads.
     Cost: one pass over memory, N H (d^2 + 2 d) numbers forward, and one backward, N H (2 d^2 + 3 d).
 
-    Source: Blelloch, "Prefix Sums and Their Applications", 1990; blocks for state tracking: Merrill, Petty and Sabharwal,
-    "The Illusion of State in State-Space Models", 2024.
+    Source: Blelloch, "Prefix Sums and Their Applications", 1990; why blocks: Merrill, Petty and Sabharwal, "The
+    Illusion of State in State-Space Models", 2024.
 
     Raises:
         StructureError: shapes, types or devices that do not fit.

@@ -1,7 +1,7 @@
 # pyright: reportArgumentType=false
 # (Triton annotates compile-time arguments with a type that no plain value has)
-"""The Triton form: one program per (segment, head), a loop over the segment's rows with the state in registers. Blocks are
-held as powers of two, the rest masked. Runs on the CPU through Triton's interpreter."""
+"""The Triton form: one program per (segment, head), a loop over the segment's rows with the state in registers. Blocks
+are held as powers of two, the rest masked. Runs on the CPU through Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def forward(transition: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None, 
     h = torch.empty_like(x)
     if x.numel():
         _forward_kernel[len(ptr) - 1, x.shape[1]](
-            transition, x, ptr, x if initial is None else initial, h, x.shape[1], x.shape[2], initial is not None, reverse,
-            BLOCK=triton.next_power_of_2(x.shape[2]),
+            transition, x, ptr, x if initial is None else initial, h, x.shape[1], x.shape[2], initial is not None,
+            reverse, BLOCK=triton.next_power_of_2(x.shape[2]),
         )  # fmt: skip
     return h
 
@@ -85,7 +85,8 @@ def backward(
     dinitial = h.new_empty((0, *h.shape[1:]) if initial is None else initial.shape)
     if h.numel():
         _backward_kernel[len(ptr) - 1, h.shape[1]](
-            grad, transition, h, ptr, h if initial is None else initial, product, dx, h if initial is None else dinitial,
-            h.shape[1], h.shape[2], initial is not None, reverse, BLOCK=triton.next_power_of_2(h.shape[2]),
+            grad, transition, h, ptr, h if initial is None else initial, product, dx,
+            h if initial is None else dinitial, h.shape[1], h.shape[2], initial is not None, reverse,
+            BLOCK=triton.next_power_of_2(h.shape[2]),
         )  # fmt: skip
     return product, dx, dinitial

@@ -40,8 +40,9 @@ def tail(sizes: Tensor, before: int, w: Tensor, gates: Tensor, h: Tensor, c: Ten
     """All steps of `sizes`. `h` (and `c`): the `before` rows of the step before, then the rows of the tail; `gates`:
     the input side of these. `w` `[D, hidden gates]`."""
     getattr(library(), f"structnet_rnn_tail_{NATIVE_DTYPES[h.dtype]}")(
-        pointer(sizes), I64(len(sizes)), I64(before), pointer(w), I64(h.shape[1]), pointer(gates), pointer(h), pointer(c)
-    )
+        pointer(sizes), I64(len(sizes)), I64(before), pointer(w), I64(h.shape[1]), pointer(gates), pointer(h),
+        pointer(c),
+    )  # fmt: skip
 
 
 def tail_back(

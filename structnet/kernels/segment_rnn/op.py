@@ -28,8 +28,10 @@ def segment_rnn(
 ) -> tuple[State, State]:
     """A GRU or an LSTM over every segment, all segments side by side.
 
-        gru:   r, z = sigmoid(W x_t + b + U h_{t-1} + c);  n = tanh(W x_t + b + r (U h_{t-1} + c));  h_t = (1 - z) n + z h_{t-1}
-        lstm:  i, f, o = sigmoid(...), g = tanh(W x_t + b + U h_{t-1} + c);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
+        gru:   r, z = sigmoid(W x_t + b + U h_{t-1} + c)
+               n = tanh(W x_t + b + r (U h_{t-1} + c)),  h_t = (1 - z) n + z h_{t-1}
+        lstm:  i, f, o = sigmoid(W x_t + b + U h_{t-1} + c),  g = tanh(W x_t + b + U h_{t-1} + c)
+               c_t = f c_{t-1} + i g,  h_t = o tanh(c_t)           (each gate has rows of its own in W, U, b, c)
 
     Args:
         x: `[N, inputs]`, rows in time order inside each segment.
@@ -40,17 +42,17 @@ def segment_rnn(
         initial: state before the first row, `[S, D]` (LSTM: a pair h, c); zeros if None.
         reverse: from the last row of each segment to the first.
 
-    Returns the states after each row `[N, D]`, in the order of x, and the last state of each segment `[S, D]` (LSTM: pairs). An
-    empty segment keeps its initial state. Gradients for every float input, twice (the second through torch's own operations).
-    NaN stays in its segment. Computed in the type of the weights.
+    Returns the states after each row `[N, D]`, in the order of x, and the last state of each segment `[S, D]` (LSTM:
+    pairs). An empty segment keeps its initial state. Gradients for every float input, twice (the second through torch's
+    own operations). NaN stays in its segment. Computed in the type of the weights.
 
-    Cost: one product for the input side of all rows, one per time step for the hidden side, and on the way back one per step
-    and one per weight: linear in N. Kept for the backward pass: 4 D numbers a row beside the states. Torch's packed sequences
-    keep slices of the whole for every step, so their backward pass is quadratic in the number of steps.
+    Cost: one product for the input side of all rows, one per time step for the hidden side, and on the way back one per
+    step and one per weight: linear in N. Kept for the backward pass: 4 D numbers a row beside the states. (Torch's
+    packed sequences make a gradient of the whole for the slice of every step: quadratic in the number of steps.)
 
-    Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014; Hochreiter and Schmidhuber, "Long
-    short-term memory", 1997. Differs from the papers in: as cuDNN and torch, r gates the product (the first version of the
-    paper gates the state), and the LSTM has a forget gate.
+    Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014; Hochreiter and Schmidhuber,
+    "Long short-term memory", 1997. Differs from the papers in: as in torch and cuDNN, r gates the product with U (the
+    paper gates the state before it), and the LSTM has a forget gate.
 
     Raises:
         StructureError: unknown kind, weights or states that do not fit.
@@ -107,7 +109,15 @@ def _bias(weights: Sequence[Tensor], kind: str) -> Tensor:
 
 @torch.library.custom_op("structnet::segment_rnn", mutates_args=())
 def _forward(
-    x: Tensor, rows: Tensor, back: Tensor, sizes: Tensor, h0: Tensor, c0: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor
+    x: Tensor,
+    rows: Tensor,
+    back: Tensor,
+    sizes: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    bias: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """States in the order of x, and the activations in the order of steps."""
     h, c, gates = packed.forward(x, rows, sizes, h0, c0, w_ih, w_hh, bias)
@@ -117,8 +127,9 @@ def _forward(
 
 @_forward.register_fake
 def _(x, rows, back, sizes, h0, c0, w_ih, w_hh, bias):
-    h = x.new_empty(len(x), w_hh.shape[1])
-    return h, torch.empty_like(h) if len(w_hh) == 4 * w_hh.shape[1] else torch.empty_like(c0), x.new_empty(len(x), len(bias))
+    width = w_hh.shape[1]
+    c = x.new_empty(len(x), width) if len(w_hh) == 4 * width else c0.new_empty(c0.shape)
+    return x.new_empty(len(x), width), c, x.new_empty(len(x), 4 * width)
 
 
 @torch.library.custom_op("structnet::segment_rnn_backward", mutates_args=())
@@ -140,7 +151,8 @@ def _backward(
     need_x: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     lstm = len(w_hh) == 4 * w_hh.shape[1]
-    h, c = (torch.cat([start, t.index_select(0, rows)]) if keep else t for start, t, keep in ((h0, h, True), (c0, c, lstm)))
+    h = torch.cat([h0, h.index_select(0, rows)])
+    c = torch.cat([c0, c.index_select(0, rows)]) if lstm else c
     dh, dc = dh.index_select(0, rows), dc.index_select(0, rows) if lstm else dc
     dgates, dh0, dc0 = packed.backward(dh, dc, sizes, h, c, gates, w_hh)
     dx, dw_ih, dw_hh, dbias = packed.weight_gradients(x, rows, sizes, h, dgates, w_ih, w_hh, need_x)
@@ -173,8 +185,8 @@ def _save_backward(ctx, inputs, output):
 
 
 def _differentiate_twice(ctx, *grads):
-    """The recursion once more as differentiable operations, and twice through it. All of the second derivative goes to the
-    first inputs: h, c and gates are functions of them, so nothing is left to send to these."""
+    """The recursion once more as differentiable operations, and twice through it. All of the second derivative goes to
+    the first inputs: h, c and gates are functions of them, so nothing is left to send to these."""
     dh, dc, x, rows, back, sizes, *inputs = ctx.saved_tensors
     inputs = [t.detach().requires_grad_() for t in (dh, dc, x, *inputs)]
     with torch.enable_grad():

@@ -62,8 +62,8 @@ def backward(
         before = counts[-1] if counts else first
         at = start + first - before
         cpu.tail_back(
-            sizes[len(counts) :], before, w_hh.contiguous(), dh[start:], dc[start:] if lstm else None, gates[start:], h[at:],
-            c[at:] if lstm else None, carry_h, carry_c if lstm else None, out[start:],
+            sizes[len(counts) :], before, w_hh.contiguous(), dh[start:], dc[start:] if lstm else None, gates[start:],
+            h[at:], c[at:] if lstm else None, carry_h, carry_c if lstm else None, out[start:],
         )  # fmt: skip
     hs, cs = h.split([first, *counts, rest]), c.split([first, *counts, rest] if lstm else [0])
     steps = [t.split([*counts, rest]) for t in (dh, gates, out, out[:, : len(w_hh)])]
@@ -83,8 +83,9 @@ def weight_gradients(
     """dx (in the order of steps; nothing if not needed), dw_ih, dw_hh, dbias: one product over all steps each."""
     first, width, lstm = len(h) - len(x), h.shape[1], len(w_hh) == 4 * h.shape[1]
     steps = sizes.to(rows.device)
-    before = steps.roll(1).index_fill(0, torch.zeros_like(steps[:1]), first).repeat_interleave(steps, output_size=len(x))
-    h_before = h.index_select(0, torch.arange(first, len(h), device=rows.device) - before)
+    before = steps.roll(1).index_fill(0, torch.zeros_like(steps[:1]), first)
+    back = before.repeat_interleave(steps, output_size=len(x))  # from a state to the one before, in rows
+    h_before = h.index_select(0, torch.arange(first, len(h), device=rows.device) - back)
     dw_hh = dgates[:, : len(w_hh)].t() @ h_before
     x = x.index_select(0, rows)
     dbias = dgates.sum(0)

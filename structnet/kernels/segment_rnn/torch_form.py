@@ -1,4 +1,4 @@
-"""One step of gates in torch's own operations, and the whole recursion as differentiable ones (for second derivatives)."""
+"""A step of gates in torch's own operations, and all of it as differentiable ones (for second derivatives)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def step(gates: Tensor, h_before: Tensor, c_before: Tensor | None, h: Tensor, c: Tensor | None) -> None:
-    """`gates` `[n, 4 D]` holds what the products left, and then the activations; the new state goes to `h` (and `c`)."""
+    """`gates` `[n, 4 D]`: what the products left, then the activations; the new state goes to `h` (and `c`)."""
     first, second, third, fourth = gates.chunk(4, 1)
     first.sigmoid_()
     second.sigmoid_()
@@ -52,7 +52,15 @@ def step_back(
 
 
 def states(
-    x: Tensor, rows: Tensor, back: Tensor, sizes: list[int], h0: Tensor, c0: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor
+    x: Tensor,
+    rows: Tensor,
+    back: Tensor,
+    sizes: list[int],
+    h0: Tensor,
+    c0: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    bias: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """h and c (none for a GRU) after each row, by differentiable operations: linear in N, a few nodes a step."""
     width, lstm = w_hh.shape[1], len(w_hh) == 4 * w_hh.shape[1]

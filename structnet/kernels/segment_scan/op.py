@@ -31,45 +31,64 @@ def segment_scan(
     Raises:
         StructureError: shapes, types or devices that do not fit.
     """
+    return _checked(gate, x, segments, initial, reverse, False)
+
+
+def log_scan(
+    log_gate: Tensor,
+    x: Tensor,
+    segments: Segments | Tensor,
+    initial: Tensor | None = None,
+    reverse: bool = False,
+) -> Tensor:
+    """`segment_scan` with gates in (0, 1] given by their logarithm, `h_t = exp(log_gate_t) h_{t-1} + x_t`.
+
+    The exponential is taken inside the pass, forward and backward, so the traffic is that of `segment_scan` and no gate
+    is ever stored; the gradient goes straight to the logarithm, and no decay rounds to a dead gradient on the way.
+    `log_gate <= 0` (-inf: forget everything), e.g. `-softplus(z)` for the gate sigmoid(-z). The rest as `segment_scan`.
+    """
+    return _checked(log_gate, x, segments, initial, reverse, True)
+
+
+def _checked(
+    gate: Tensor, x: Tensor, segments: Segments | Tensor, initial: Tensor | None, reverse: bool, log_gate: bool
+) -> Tensor:
     if x.dim() != 2 or gate.dim() != 2 or len(gate) != len(x) or not gate.shape[1] or x.shape[1] % gate.shape[1]:
         got = f"gate {tuple(gate.shape)}, x {tuple(x.shape)}"
         raise StructureError("x [N, D] and gate [N, G] with G dividing D", got, "gate[:, None] for one gate a row")
     ptr = as_ptr(segments, len(x), x.device)
     if initial is not None and initial.shape != (len(ptr) - 1, x.shape[1]):
         raise StructureError(f"initial [{len(ptr) - 1}, {x.shape[1]}]", str(tuple(initial.shape)), "one row a segment")
-    return torch.ops.structnet.segment_scan(gate.to(x.dtype), x, ptr, initial, reverse)
-
-
-def log_scan(log_gate: Tensor, x: Tensor, segments: Segments | Tensor, initial: Tensor | None = None, reverse: bool = False) -> Tensor:  # noqa: E501
-    """`segment_scan` with gates in (0, 1) given by their logarithm: `gate = exp(log_gate)`, so a gate near 1 keeps its
-    precision and its gradient (`log_gate` = -softplus(z) for the gate sigmoid(-z))."""
-    return segment_scan(log_gate.exp(), x, segments, initial, reverse)
+    start = None if initial is None else initial.to(x.dtype)
+    return torch.ops.structnet.segment_scan(gate.to(x.dtype), x, ptr, start, reverse, log_gate)
 
 
 @torch.library.custom_op("structnet::segment_scan", mutates_args=())
-def _forward(gate: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool) -> Tensor:
+def _forward(
+    gate: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool, log_gate: bool = False
+) -> Tensor:
     gate, x = gate.contiguous(), x.contiguous()
     initial = None if initial is None else initial.contiguous()
     if not x.numel():
         return x.clone()
     suffix = compiled_for(x)
     if suffix is not None:
-        return cpu.forward(suffix, gate, x, ptr, initial, reverse)
+        return cpu.forward(suffix, gate, x, ptr, initial, reverse, log_gate)
     if triton_for(x):
         from structnet.kernels.segment_scan import triton_form
 
-        return triton_form.forward(gate, x, ptr, initial, reverse)
-    return torch_form.segment_scan(gate, x, ptr, initial, reverse)
+        return triton_form.forward(gate, x, ptr, initial, reverse, log_gate)
+    return torch_form.segment_scan(gate, x, ptr, initial, reverse, log_gate)
 
 
 @_forward.register_fake
-def _(gate, x, ptr, initial, reverse):
+def _(gate, x, ptr, initial, reverse, log_gate=False):
     return x.new_empty(x.shape)
 
 
 @torch.library.custom_op("structnet::segment_scan_backward", mutates_args=())
 def _backward(
-    grad: Tensor, gate: Tensor, h: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool
+    grad: Tensor, gate: Tensor, h: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool, log_gate: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     grad, gate, h = grad.contiguous(), gate.contiguous(), h.contiguous()
     initial = None if initial is None else initial.contiguous()
@@ -78,52 +97,49 @@ def _backward(
         return torch.zeros_like(gate), grad.clone(), empty
     suffix = compiled_for(h)
     if suffix is not None:
-        return cpu.backward(suffix, grad, gate, h, ptr, initial, reverse)
+        return cpu.backward(suffix, grad, gate, h, ptr, initial, reverse, log_gate)
     if triton_for(h):
         from structnet.kernels.segment_scan import triton_form
 
-        return triton_form.backward(grad, gate, h, ptr, initial, reverse)
-    return torch_form.backward(grad, gate, h, ptr, initial, reverse)
+        return triton_form.backward(grad, gate, h, ptr, initial, reverse, log_gate)
+    return torch_form.backward(grad, gate, h, ptr, initial, reverse, log_gate)
 
 
 @_backward.register_fake
-def _(grad, gate, h, ptr, initial, reverse):
+def _(grad, gate, h, ptr, initial, reverse, log_gate):
     dinitial = h.new_empty(0, h.shape[1]) if initial is None else torch.empty_like(initial)
     return torch.empty_like(gate), torch.empty_like(h), dinitial
 
 
 def _save(ctx, inputs, output):
-    gate, _, ptr, initial, ctx.reverse = inputs
-    ctx.has_initial = initial is not None
-    ctx.save_for_backward(gate, output, ptr, *([initial] if ctx.has_initial else []))
+    gate, _, ptr, initial, *ctx.flags = inputs
+    ctx.save_for_backward(gate, output, ptr, initial)
 
 
 def _differentiate(ctx, grad):
-    gate, h, ptr, *initial = ctx.saved_tensors
-    first = initial[0] if ctx.has_initial else None
-    dgate, dx, dinitial = torch.ops.structnet.segment_scan_backward(grad, gate, h, ptr, first, ctx.reverse)
-    return dgate, dx, None, dinitial if ctx.has_initial else None, None
+    *saved, initial = ctx.saved_tensors
+    dgate, dx, dinitial = torch.ops.structnet.segment_scan_backward(grad, *saved, initial, *ctx.flags)
+    return dgate, dx, None, None if initial is None else dinitial, None, None
 
 
 _forward.register_autograd(_differentiate, setup_context=_save)
 
 
 def _save_backward(ctx, inputs, output):
-    grad, gate, h, ptr, initial, ctx.reverse = inputs
-    ctx.has_initial = initial is not None
-    ctx.save_for_backward(grad, gate, h, ptr, *([initial] if ctx.has_initial else []))
+    *tensors, reverse, log_gate = inputs
+    ctx.flags = reverse, log_gate
+    ctx.save_for_backward(*tensors)
 
 
-def _differentiate_twice(ctx, d_dgate, d_dx, d_dinitial):
+def _differentiate_twice(ctx, *grads):
     """Gradient of the gradient: the torch form is made of differentiable operations, so autograd does it."""
-    grad, gate, h, ptr, *initial = ctx.saved_tensors
-    tensors = [t.detach().requires_grad_() for t in (grad, gate, h, *initial)]
+    grad, gate, h, ptr, initial = ctx.saved_tensors
+    inputs = [t.detach().requires_grad_() for t in (grad, gate, h, initial) if t is not None]
     with torch.enable_grad():
-        start = tensors[3] if initial else None
-        outputs = torch_form.backward(tensors[0], tensors[1], tensors[2], ptr, start, ctx.reverse)
-        wanted = [(o, d) for o, d in zip(outputs, (d_dgate, d_dx, d_dinitial)) if d is not None and o.requires_grad]
-        grads = torch.autograd.grad([o for o, _ in wanted], tensors, [d for _, d in wanted], allow_unused=True)
-    return grads[0], grads[1], grads[2], None, grads[3] if initial else None, None
+        outputs = torch_form.backward(*inputs[:3], ptr, inputs[3] if len(inputs) > 3 else None, *ctx.flags)
+        wanted = [(o, g) for o, g in zip(outputs, grads) if g is not None and o.requires_grad]
+        out = torch.autograd.grad([o for o, _ in wanted], inputs, [g for _, g in wanted], allow_unused=True)
+    return *out[:3], None, out[3] if len(out) > 3 else None, None, None
 
 
 _backward.register_autograd(_differentiate_twice, setup_context=_save_backward)

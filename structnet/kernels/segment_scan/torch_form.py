@@ -13,8 +13,11 @@ from structnet.kernels.associative_scan import affine, associative_scan
 from structnet.structures import Segments
 
 
-def segment_scan(gate: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None = None, reverse: bool = False) -> Tensor:
+def segment_scan(
+    gate: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None = None, reverse: bool = False, log_gate: bool = False
+) -> Tensor:
     segments = Segments.trusted(ptr)
+    gate = gate.exp() if log_gate else gate
     gate = gate.repeat_interleave(x.shape[1] // gate.shape[1], 1)
     first = (ptr[1:] - 1 if reverse else ptr[:-1])[segments.lengths > 0]
     if initial is not None:
@@ -25,10 +28,11 @@ def segment_scan(gate: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None = 
 
 
 def backward(
-    grad: Tensor, gate: Tensor, h: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool
+    grad: Tensor, gate: Tensor, h: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool, log_gate: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dx is the scan of the gradient the other way round with gates moved by one row; the rest follows from it."""
     segments = Segments.trusted(ptr)
+    gate = gate.exp() if log_gate else gate
     filled = segments.lengths > 0
     start, stop = ptr[:-1][filled], ptr[1:][filled] - 1
     first, last = (stop, start) if reverse else (start, stop)
@@ -39,6 +43,8 @@ def backward(
     if initial is not None:
         before = before.index_copy(0, first, initial[filled])
     dgate = (dx * before).unflatten(1, (gate.shape[1], -1)).sum(-1)
+    if log_gate:
+        dgate = gate * dgate
     if initial is None:
         return dgate, dx, h.new_empty(0, h.shape[1])
     wide = gate.repeat_interleave(h.shape[1] // gate.shape[1], 1)

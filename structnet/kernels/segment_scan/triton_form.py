@@ -16,7 +16,7 @@ from torch import Tensor
 
 @triton.jit
 def _forward_kernel(gate, x, ptr, initial, h, channels, group, HAS_INITIAL: tl.constexpr, REVERSE: tl.constexpr,
-                    BLOCK: tl.constexpr):  # fmt: skip
+                    LOG: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     segment = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = channel < channels
@@ -31,6 +31,8 @@ def _forward_kernel(gate, x, ptr, initial, h, channels, group, HAS_INITIAL: tl.c
         row = last - 1 - i if REVERSE else first + i
         value = tl.load(x + row * channels + channel, mask=inside, other=0.0).to(state.dtype)
         a = tl.load(gate + row * gates + channel // group, mask=inside, other=0.0).to(state.dtype)
+        if LOG:
+            a = tl.exp(a)
         if HAS_INITIAL:
             state = a * state + value
         else:  # the gate of a first row acts on nothing: 0 * inf must not become NaN
@@ -40,7 +42,7 @@ def _forward_kernel(gate, x, ptr, initial, h, channels, group, HAS_INITIAL: tl.c
 
 @triton.jit
 def _backward_kernel(grad, gate, h, ptr, initial, product, dx, dinitial, channels, group, HAS_INITIAL: tl.constexpr,
-                     REVERSE: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+                     REVERSE: tl.constexpr, LOG: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     segment = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = channel < channels
@@ -60,8 +62,11 @@ def _backward_kernel(grad, gate, h, ptr, initial, product, dx, dinitial, channel
         if HAS_INITIAL:
             start = tl.load(initial + segment * channels + channel, mask=inside, other=0.0).to(carried.dtype)
             previous = tl.where(at_start, start, previous)
-        tl.store(product + row * channels + channel, total * previous, mask=inside)
         a = tl.load(gate + row * gates + channel // group, mask=inside, other=0.0).to(carried.dtype)
+        if LOG:
+            a = tl.exp(a)
+            previous = a * previous
+        tl.store(product + row * channels + channel, total * previous, mask=inside)
         if HAS_INITIAL:
             carried = a * total
         else:
@@ -75,18 +80,20 @@ def _grid(ptr: Tensor, channels: int) -> tuple[tuple[int, int], int]:
     return (max(len(ptr) - 1, 1), triton.cdiv(channels, block)), block
 
 
-def forward(gate: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool) -> Tensor:
+def forward(
+    gate: Tensor, x: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool, log_gate: bool = False
+) -> Tensor:
     h = torch.empty_like(x)
     if len(ptr) > 1:
         grid, block = _grid(ptr, x.shape[1])
         start = x if initial is None else initial
         _forward_kernel[grid](gate, x, ptr, start, h, x.shape[1], x.shape[1] // gate.shape[1], initial is not None,
-                              reverse, BLOCK=block)  # fmt: skip
+                              reverse, log_gate, BLOCK=block)  # fmt: skip
     return h
 
 
 def backward(
-    grad: Tensor, gate: Tensor, h: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool
+    grad: Tensor, gate: Tensor, h: Tensor, ptr: Tensor, initial: Tensor | None, reverse: bool, log_gate: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     product, dx = torch.empty_like(h), torch.empty_like(h)
     dinitial = h.new_empty((0, h.shape[1]) if initial is None else initial.shape)
@@ -94,5 +101,6 @@ def backward(
         grid, block = _grid(ptr, h.shape[1])
         start = h if initial is None else initial
         _backward_kernel[grid](grad, gate, h, ptr, start, product, dx, h if initial is None else dinitial, h.shape[1],
-                               h.shape[1] // gate.shape[1], initial is not None, reverse, BLOCK=block)  # fmt: skip
+                               h.shape[1] // gate.shape[1], initial is not None, reverse, log_gate,
+                               BLOCK=block)  # fmt: skip
     return product.unflatten(1, (gate.shape[1], -1)).sum(-1), dx, dinitial
