@@ -112,6 +112,14 @@ class EvolveGCN(nn.Module):
             x = x + self.skip(given)
         return list(x.split(plan.nodes)), tuple(last)
 
+    def trajectory(self, snapshots: Sequence[Data], state: Any = None) -> list[Tensor]:
+        """The weights that each layer used at each snapshot, `[T, B, F, D]` per layer."""
+        used = []
+        for data in snapshots:
+            _, state = self(data, state)
+            used.append([layer.recurrence.output(now).transpose(*layer._axes) for layer, now in zip(self.layers, state)])
+        return [torch.stack(steps) for steps in zip(*used)]
+
 
 class EvolvingConvolution(nn.Module):
     """One layer (EGCU): weights of all snapshots first, then all convolutions."""

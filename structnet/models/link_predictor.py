@@ -1,4 +1,4 @@
-"""Which edges will the next snapshot have? Any encoder of snapshots, and a decoder of pairs that scores rows in blocks."""
+"""Which edges will the next snapshot have? An encoder of snapshots, and a decoder that scores pairs in row blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from structnet.errors import StructureError
 from structnet.models.evolvegcn import EvolveGCN
 from structnet.models.gcn_gru import GCNGRU
-from structnet.structures.pair_history import PairHistory
+from structnet.structures.pair_history import NODE, PAIR, PairHistory
 
 ENCODERS = {
     "evolvegcn-h": lambda i, h: EvolveGCN.authors(i, h, "H"),
@@ -31,9 +31,9 @@ class LinkPredictor(nn.Module):
         in_channels, hidden: of the encoder.
         encoder: a name in `ENCODERS`.
         decoder_hidden: width of the decoder.
-        history: also look at what is known without a graph network: h_u gains three numbers per node (events in the
-            last ten steps and ever, steps idle), and every pair seen before a learned bonus from its age and count. Not
-            in the paper; this is what the training-free floors use.
+        history: also look at what is known without a graph network: h_u gains the facts of `PairHistory.node`, and every
+            pair seen before a learned bonus from its facts and its two nodes'. Not in the paper; the training-free floors
+            use parts of this.
 
     Call it with a list of snapshots (and a `PairHistory` if `history`); it returns `LinkScores`.
     """
@@ -50,11 +50,12 @@ class LinkPredictor(nn.Module):
         if encoder not in ENCODERS:
             raise StructureError(f"an encoder out of {', '.join(ENCODERS)}", repr(encoder), 'encoder="evolvegcn-o"')
         self.encoder = ENCODERS[encoder](in_channels, hidden)
-        width = hidden + 3 * history
+        width = hidden + NODE * history
         self.source = nn.Linear(width, decoder_hidden, bias=False)
         self.target = nn.Linear(width, decoder_hidden)
         self.out = nn.Linear(decoder_hidden, 1)
-        self.bonus = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 1)) if history else None
+        facts = PAIR + 2 * NODE
+        self.bonus = nn.Sequential(nn.Linear(facts, 48), nn.ReLU(), nn.Linear(48, 1)) if history else None
 
     def forward(self, snapshots: Sequence[Data], history: PairHistory | None = None) -> LinkScores:
         h = self.encoder.series(snapshots)[0][-1]
@@ -62,9 +63,10 @@ class LinkPredictor(nn.Module):
             return LinkScores(self, h, None, None)
         if history is None:
             raise StructureError("a PairHistory", "None", "history=False, or PairHistory.at(...)")
-        known = torch.stack([history.recent.log1p(), history.total.log1p(), history.idle.log1p()], 1)
-        seen = torch.stack([history.age.log1p(), history.count.log1p(), 1 / (1 + history.age)], 1)
-        return LinkScores(self, torch.cat([h, known.to(h)], 1), history, self.bonus(seen.to(h)).squeeze(1))
+        node = history.node.to(h)
+        ends = node[history.key // history.num_nodes], node[history.key % history.num_nodes]
+        bonus = self.bonus(torch.cat([history.pair.to(h), *ends], 1)).squeeze(1)
+        return LinkScores(self, torch.cat([h, node], 1), history, bonus)
 
 
 class LinkScores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import torch
@@ -43,6 +43,7 @@ class EdgeStream:
         time: `[E]`, never decreasing, in any unit.
         num_nodes: N.
         weight: `[E]` or None, e.g. a rating.
+        forward: bool `[E]` or None: in a stream made by `both_ways`, whether the edge stood so in the original.
 
     `EdgeStream.read` and `TemporalData` go through `of`, which checks; no edge at all is a stream too.
     """
@@ -51,7 +52,8 @@ class EdgeStream:
     target: Tensor
     time: Tensor
     num_nodes: int
-    weight: Tensor | None = field(default=None)
+    weight: Tensor | None = None
+    forward: Tensor | None = None
 
     @classmethod
     def of(
@@ -99,7 +101,13 @@ class EdgeStream:
         source = torch.stack([self.source, self.target], 1).flatten()
         target = torch.stack([self.target, self.source], 1).flatten()
         weight = None if self.weight is None else twice(self.weight)
-        return replace(self, source=source, target=target, time=twice(self.time), weight=weight)
+        forward = torch.tensor([True, False]).repeat(self.source.numel())
+        return replace(self, source=source, target=target, time=twice(self.time), weight=weight, forward=forward)
+
+    def clock(self, length: float, start: float | None = None) -> Tensor:
+        """The time of every edge in steps, float64 `[E]`."""
+        first = start if start is not None else (self.time[0] if self.time.numel() else 0)
+        return (self.time - first).double() / length
 
     def steps(self, length: float, start: float | None = None) -> Tensor:
         """The step of every edge, int64 `[E]`: floor((time - start) / length), start the first time. Whole numbers are
@@ -112,7 +120,7 @@ class EdgeStream:
         if bool(since[0] < 0):
             raise StructureError(f"no edge before start={start}", f"time {self.time[0].item()}", "an earlier start")
         whole = not since.is_floating_point() and float(length).is_integer()
-        return since.to(torch.int64) // int(length) if whole else (since.double() / length).floor().to(torch.int64)
+        return since.to(torch.int64) // int(length) if whole else self.clock(length, start).floor().to(torch.int64)
 
     def snapshots(self, steps: Tensor, count: int | None = None) -> Snapshots:
         """One graph per step 0 .. count - 1, empty steps too. Repeated pairs of a step are one edge: `edge_weight` is the

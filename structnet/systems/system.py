@@ -15,6 +15,7 @@ from torch import nn
 
 from structnet.errors import StructureError
 from structnet.report.listops_trees import example_trees
+from structnet.report.temporal_pictures import forecast_pictures, link_pictures
 from structnet.tasks.task import Task
 from structnet.training.checkpoint import load_weights, write_whole
 from structnet.training.record import commit, machine
@@ -25,9 +26,11 @@ from structnet.training.settings import TrainSettings
 TASKS = {"listops": "structnet.systems.listops", "logic": "structnet.systems.logic",
          "sudoku": "structnet.systems.sudoku", "sets": "structnet.systems.sets",
          "algorithms": "structnet.systems.algorithms", "links": "structnet.systems.links",
-         "forecast": "structnet.systems.forecast"}  # fmt: skip
+         "forecast": "structnet.systems.forecast", "edges": "structnet.systems.edges",
+         "nodes": "structnet.systems.nodes", "words": "structnet.systems.words", "digits": "structnet.systems.digits"}  # fmt: skip
 # task name -> function(model, split) -> captions and SVG pictures for the report
-PICTURES: dict[str, Callable[..., list[tuple[str, str]]]] = {"listops": example_trees}
+PICTURES: dict[str, Callable[..., list[tuple[str, str]]]] = {
+    "listops": example_trees, "links": link_pictures, "forecast": forecast_pictures}  # fmt: skip
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
 
 

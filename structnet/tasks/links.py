@@ -52,13 +52,14 @@ class Steps:
 
     stream: EdgeStream
     step_of: Tensor
+    clock: Tensor
     snapshots: Snapshots
 
     @classmethod
     def of(cls, stream: EdgeStream, length: float, directed: bool) -> Steps:
         stream = stream if directed else stream.both_ways()
         step_of = stream.steps(length)
-        return cls(stream, step_of, stream.snapshots(step_of))
+        return cls(stream, step_of, stream.clock(length), stream.snapshots(step_of))
 
     @property
     def last(self) -> int:
@@ -69,7 +70,7 @@ class Steps:
         return Snapshots(_with_degree(graph, width) for graph in self.snapshots[t - history : t + 1])
 
     def facts(self, t: int) -> PairHistory:
-        return PairHistory.at(self.stream.source, self.stream.target, self.step_of, t, self.stream.num_nodes)
+        return PairHistory.at(self.stream, self.step_of, self.clock, t)
 
     def width(self) -> int:
         """Columns of the one-hot degree: the largest out-degree of all steps and one."""
@@ -110,7 +111,7 @@ class Links:
             edge of a source among 1,000 random targets). Their figures must not be put into one table.
         directed: edges as they are; else every edge both ways, as EvolveGCN has them.
         loss: "cross_entropy" with `negatives` drawn false pairs per true one and `weight` on the true class (the paper),
-            or "softmax" over all targets of each source that has a true edge.
+            or "softmax" over all targets of each source that has a true edge, the mean of its true edges' logarithms.
         precision: MAP, which needs all N^2 scores, on the validation split too; the test split always has it.
 
     The split by steps: train `[history, floor(T p))`, validation up to `floor(T (p + q))`, test the rest, T the number of
@@ -177,7 +178,8 @@ class Links:
                 return output.pairs(source, target).sum()
             sources, row = source.unique(return_inverse=True)
             said = output.rows(sources).log_softmax(-1)
-            return -said[row, target].mean()
+            share = 1 / torch.bincount(row).to(said)[row] / len(sources)
+            return -(said[row, target] * share).sum()
         false = batch.target.negative
         logits = torch.cat([output.pairs(source, target), output.pairs(*false)])
         truth = torch.zeros_like(logits)
