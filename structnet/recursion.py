@@ -8,6 +8,7 @@ output alone and in any batch, and the cell sees exactly as many rows as the str
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,16 @@ from structnet.schedules.steps import step_schedule
 from structnet.states import State, concat, device_of, num_rows, select, split, state_map
 from structnet.structures import Segments, Tree
 
+if TYPE_CHECKING:  # a solver comes as an argument
+    from structnet.newton import Newton
+
 Cell = Callable[..., State]
 
 
 def fold_tree(
-    cell: Cell, leaves: State | None, tree: Tree, inputs: State | None = None, *, return_all: bool = False
-) -> State:
+    cell: Cell, leaves: State | None, tree: Tree, inputs: State | None = None, *, return_all: bool = False,
+    solver: Newton | None = None,
+) -> State:  # fmt: skip
     """Bottom-up recursion: `h_v = cell(h_child1, h_child2, ...)`, all nodes of a level in one call.
 
     Args:
@@ -37,6 +42,7 @@ def fold_tree(
         tree: trees, forests or DAGs, leaves at any level.
         inputs: state of all nodes `[N, ...]`, for cells that take an input at every node.
         return_all: give back the states of all nodes `[N, ...]` instead of the roots `[len(tree.roots), ...]`.
+        solver: `Newton()` for all nodes at once, some iterations instead of a call per level (deep forests).
 
     An empty tree has no root and gives no row. Cost: one cell row per inner node (and per leaf without `leaves`), one
     call per level; each row is written, concatenated and gathered once, forward and backward.
@@ -50,6 +56,9 @@ def fold_tree(
         _fits(leaves, tree.leaves.numel(), "leaf rows (tree.leaves)", tree, "leaves = x[tree.leaves]")
     if inputs is not None:
         _fits(inputs, tree.num_nodes, "input rows, one per node", tree, "inputs for all nodes")
+    if solver is not None:
+        states = solver.fold(cell, leaves, tree, inputs)
+        return states if return_all else select(states, tree.roots)
     schedule = level_schedule(tree)
     start = None
     if leaves is not None:  # leaves are the first level: their order there, counted among the leaves
@@ -58,8 +67,9 @@ def fold_tree(
 
 
 def unfold_tree(
-    cell: Cell, roots: State, tree: Tree, inputs: State | None = None, *, return_all: bool = True
-) -> State:
+    cell: Cell, roots: State, tree: Tree, inputs: State | None = None, *, return_all: bool = True,
+    solver: Newton | None = None,
+) -> State:  # fmt: skip
     """Top-down recursion: `h_v = cell(h_parent)`, all nodes of a depth in one call.
 
     Args:
@@ -69,6 +79,7 @@ def unfold_tree(
         tree: trees, forests or DAGs.
         inputs: state of all nodes `[N, ...]` (what a child knows of itself: its own state on the way up, its position).
         return_all: all nodes `[N, ...]`, or only the leaves in the order of `tree.leaves`.
+        solver: as in `fold_tree`.
 
     Cost and errors as `fold_tree`: this is the fold of the same edges upside down.
     """
@@ -77,6 +88,9 @@ def unfold_tree(
     _fits(roots, tree.roots.numel(), "root rows (tree.roots)", tree, "x[tree.roots]")
     if inputs is not None:
         _fits(inputs, tree.num_nodes, "input rows, one per node", tree, "inputs for all nodes")
+    if solver is not None:
+        states = solver.unfold(cell, roots, tree, inputs)
+        return states if return_all else select(states, tree.leaves)
     schedule = level_schedule(tree, downwards=True)
     start = select(roots, torch.searchsorted(tree.roots, schedule.order[: schedule.rows[1]]))
     return run_levels(cell, start, schedule, inputs, return_all, arity=getattr(cell, "arity", 1))
@@ -110,8 +124,9 @@ def fold_segments(cell: Cell, x: State, segments: Segments, identity: State | No
 
 
 def scan_segments(
-    cell: Cell, x: State, segments: Segments, state: State | None = None, *, reverse: bool = False
-) -> tuple[State, State]:
+    cell: Cell, x: State, segments: Segments, state: State | None = None, *, reverse: bool = False,
+    solver: Newton | None = None,
+) -> tuple[State, State]:  # fmt: skip
     """Run a recurrent cell over every segment, all segments side by side, one call per time step.
 
     Args:
@@ -120,6 +135,7 @@ def scan_segments(
         x: state `[N, ...]`, rows in time order inside each segment.
         state: initial state `[S, ...]`.
         reverse: last row first.
+        solver: `Newton()` for all rows at once, some iterations instead of a call per time step.
 
     Returns the states after each row `[N, ...]` (in the rows' own order), and the last state of each segment `[S, ...]`
     (an empty segment keeps its initial state, zeros if none was given). Cost: N cell rows in `max_length` calls;
@@ -128,6 +144,9 @@ def scan_segments(
     _fits(x, segments.num_rows, "rows (segments.num_rows)", segments, "matching x and ptr")
     if state is not None:
         _fits(state, segments.num_segments, "rows of initial state, one per segment", segments, "torch.zeros(S, D)")
+    if solver is not None and segments.num_rows:
+        solved = solver.scan(cell, x, segments, state, reverse)
+        return solved, _last_states(solved, segments, state, reverse)
     if _is_plain(cell, x):
         weights = (cell.weight_ih, cell.weight_hh, *([cell.bias_ih, cell.bias_hh] if cell.bias else []))  # type: ignore
         kind = "gru" if isinstance(cell, nn.GRUCell) else "lstm"
@@ -152,6 +171,13 @@ def scan_segments(
         waiting.insert(0, state_map(lambda t: t.new_zeros(missing, *t.shape[1:]), now))  # type: ignore[arg-type]
     final = concat([now, *reversed(waiting)])  # type: ignore[list-item]
     return select(concat(states), schedule.back), select(final, schedule.segment_rank)
+
+
+def _last_states(states: State, segments: Segments, state: State | None, reverse: bool) -> State:
+    filled, last = segments.lengths > 0, segments.ptr[:-1] if reverse else segments.ptr[1:] - 1
+    rows = torch.where(filled, last, 0)
+    kept = state if state is not None else state_map(lambda t: t.new_zeros(len(rows), *t.shape[1:]), states)
+    return state_map(lambda t, k: torch.where(filled.view(-1, *[1] * (t.dim() - 1)), t[rows], k), states, kept)
 
 
 def _is_plain(cell: Cell, x: State) -> bool:

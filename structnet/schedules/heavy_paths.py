@@ -30,6 +30,7 @@ class HeavyPaths:
         ptr: `[P + 1]`, positions of each path.
         fan: `[N + 1]`, the paths whose tops are light children of the row at a position: they are neighbours.
         rounds, starts: R + 1 ints, the first path and the first position of each round.
+        longest, widest: rows of the longest path, and light children of the node that has most.
     """
 
     rows: Tensor
@@ -102,8 +103,9 @@ def _finish(tree: Tree, rows: Tensor, ptr: Tensor, rounds: list[int]) -> HeavyPa
     hanging = torch.bincount(place[tree.parent.cpu()[tops]], minlength=nodes)
     fan = torch.cat([hanging.new_zeros(1), hanging.cumsum(0)])
     longest, widest = (int(t.max()) if nodes else 0 for t in (ptr.diff(), hanging))
-    tensors = (t.to(tree.device) for t in (rows, place, ptr, fan))
-    return HeavyPaths(*tensors, rounds, ptr[rounds].tolist(), longest, widest)
+    starts = ptr[rounds].tolist()
+    rows, place, ptr, fan = (t.to(tree.device) for t in (rows, place, ptr, fan))
+    return HeavyPaths(rows, place, ptr, fan, rounds, starts, longest, widest)
 
 
 def _numpy(tree: Tree) -> tuple[Tensor, Tensor, list[int]]:

@@ -146,6 +146,20 @@ def test_up_and_down_are_transposed(form):
     torch.testing.assert_close((y * tree_scan(weight, x, tree)).sum(), (tree_scan(weight, y, tree, True) * x).sum())
 
 
+@pytest.mark.parametrize("downwards", [False, True])
+@pytest.mark.parametrize("shape", ["path", "heap", "shuffled"])
+def test_blocks(shape, downwards):
+    tree = forest([20, 0, 9], shape)
+    weight, x = (normal(29, 2, 3, 3) / 3).requires_grad_(), normal(29, 2, 3).requires_grad_()
+    rows, order = list(x), tree.heights.argsort(kind="stable").tolist()
+    for v in reversed(order) if downwards else order:
+        p = int(tree.parent[v])
+        if p != v:
+            one, other = (v, p) if downwards else (p, v)
+            rows[one] = rows[one] + torch.einsum("hij,hj->hi", weight[v], rows[other])
+    agree(tree_scan(weight, x, tree, downwards), torch.stack(rows), [weight, x], 1e-10)
+
+
 @pytest.mark.parametrize("nodes", [0, 1])
 def test_no_node_and_one_node(form, nodes):
     tree = forest([nodes], "path")

@@ -24,21 +24,23 @@ def tree_scan(weight: Tensor, x: Tensor, tree: Tree | Tensor, downwards: bool = 
 
     Args:
         weight: `[N, G]`, of the edge above each row, each entry shared by D / G neighbouring channels (G = 1:
-            one weight a row). The weight of a root acts on nothing.
-        x: `[N, D]`, a row a node, in any order.
+            one weight a row). The weight of a root acts on nothing. Or `[N, H, d, d]`: blocks that multiply states.
+        x: `[N, D]`, a row a node, in any order; `[N, H, d]` for blocks.
         tree: `Tree`, or the parent of each row `[N]` (a root is its own parent). What is derived from the structure is
             kept on the `Tree`.
 
-    Returns `[N, D]`. Gradients for weight and x, twice: the backward of one direction is the other direction. NaN and
-    Inf stay in their tree. The same call gives the same bits, with any number of threads. No nodes: no rows.
-    Cost: one pass up or down (3 N D floats of traffic; 5 N D backward), or log2 N + 1 rounds of segmented scans.
+    Returns rows like x. Gradients for weight and x, twice: the backward of one direction is the other direction. NaN
+    and Inf stay in their tree. The same call gives the same bits, with any number of threads. No nodes: no rows.
+    Cost: one pass up or down (3 N D floats of traffic; 5 N D backward), or log2 N + 1 rounds of segmented scans
+    (blocks always).
 
     Raises:
         StructureError: shapes or devices that do not fit, a node with two parents, a cycle.
     """
     tree = tree if isinstance(tree, Tree) else Tree.from_parents(tree)
+    blocks = weight.dim() == 4 and x.dim() == 3 and weight.shape == (*x.shape, x.shape[-1])
     flat = x.dim() == weight.dim() == 2 and len(weight) == len(x)
-    if not flat or not weight.shape[1] or x.shape[1] % weight.shape[1]:
+    if not blocks and (not flat or not weight.shape[1] or x.shape[1] % weight.shape[1]):
         got = f"weight {tuple(weight.shape)}, x {tuple(x.shape)}"
         raise StructureError("x [N, D] and weight [N, G] with G dividing D", got, "weight[:, None] for one a row")
     if len(x) != tree.num_nodes or x.device != tree.device:
@@ -46,6 +48,8 @@ def tree_scan(weight: Tensor, x: Tensor, tree: Tree | Tensor, downwards: bool = 
         raise StructureError(f"a row for each of {tree.num_nodes} nodes on {tree.device}", got, "tree.to(x.device)")
     if x.dtype in (torch.bfloat16, torch.float16):  # sums are kept in float32
         return tree_scan(weight.float(), x.float(), tree, downwards).to(x.dtype)
+    if blocks:
+        return torch_form.rounds(weight.to(x.dtype), x, *paths_of(tree), downwards) if x.numel() else x.clone()
     plan = plan_for(tree, x)
     links = [tree.parent, tree.child_ptr, tree.child_index]
     return torch.ops.structnet.tree_scan(weight.to(x.dtype), x, links, plan.layout, plan.form, plan.marks, downwards)
@@ -72,7 +76,13 @@ def plan_for(tree: Tree, x: Tensor) -> Plan:
     paths = heavy_paths(tree)
     if triton_for(x) and max(paths.longest, paths.widest) <= LONGEST:
         return Plan("triton", [paths.rows, paths.ptr], paths.rounds)
-    return Plan("paths", [paths.rows, paths.place, paths.ptr, paths.fan], paths.rounds + paths.starts)
+    return Plan("paths", *paths_of(tree))
+
+
+@torch.compiler.assume_constant_result
+def paths_of(tree: Tree) -> tuple[list[Tensor], list[int]]:
+    p = heavy_paths(tree)
+    return [p.rows, p.place, p.ptr, p.fan], p.rounds + p.starts
 
 
 def form(name: str) -> Callable[..., tuple[Tensor, Tensor | None]]:

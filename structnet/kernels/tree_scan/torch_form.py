@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from structnet.kernels.block_scan import block_scan
 from structnet.kernels.segment_reduce import segment_reduce
 from structnet.kernels.segment_scan import segment_scan
 from structnet.structures import Segments, Tree
@@ -50,13 +49,9 @@ def by_paths(
     return out, None if h is None else edge_products(out, h, links[0], weight.shape[1], downwards)
 
 
-def rounds(
-    weight: Tensor, x: Tensor, layout: list[Tensor], marks: list[int], downwards: bool,
-    scan: Callable[..., Tensor] = segment_scan, apply: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> Tensor:  # fmt: skip
-    """Differentiable in `weight` and `x` as `scan` is; `scan` and `apply` (weight times state) of blocks make it a
-    recursion with matrices, `weight` `[N, H, d, d]`, `x` `[N, H, d]`."""
-    apply = apply or (lambda w, state: w.repeat_interleave(state.shape[1] // w.shape[1], 1) * state)
+def rounds(weight: Tensor, x: Tensor, layout: list[Tensor], marks: list[int], downwards: bool) -> Tensor:
+    """Made of differentiable operations. Weights may be blocks: `weight` `[N, H, d, d]`, `x` `[N, H, d]`."""
+    scan = block_scan if weight.dim() == 4 else segment_scan
     rows, place, ptr, fan = layout
     paths, starts = marks[: len(marks) // 2], marks[len(marks) // 2 :]
     count = len(paths) - 1
@@ -75,10 +70,16 @@ def rounds(
         else:
             parts[r] = scan(below[first:last], parts[r], segments)
             if r + 1 < count:
-                sent = apply(w[first:last][tops], parts[r][tops])
+                sent = times(w[first:last][tops], parts[r][tops])
                 arrived = segment_reduce(sent.flatten(1), Segments.trusted(hangs))
                 parts[r + 1] = parts[r + 1] + arrived.view_as(parts[r + 1])
     return torch.cat(parts)[place]
+
+
+def times(weight: Tensor, state: Tensor) -> Tensor:
+    if weight.dim() == 4:
+        return torch.matmul(weight, state.unsqueeze(-1)).squeeze(-1)
+    return weight.repeat_interleave(state.shape[1] // weight.shape[1], 1) * state
 
 
 def edge_products(out: Tensor, h: Tensor, parent: Tensor, gates: int, downwards: bool) -> Tensor:

@@ -87,7 +87,7 @@ def tree_scan(
     pairs = list(zip(marks, marks[1:]))
     for first, last in reversed(pairs) if downwards else pairs:
         kernel[(last - first, triton.cdiv(channels, block))](
-            weight, x, *links, *layout, out, x if h is None else h, x if product is None else product, first, channels,
-            channels // weight.shape[1], h is not None, BLOCK=block,
+            weight, x, links[0], links[1], links[2], layout[0], layout[1], out, x if h is None else h,
+            x if product is None else product, first, channels, channels // weight.shape[1], h is not None, BLOCK=block,
         )  # fmt: skip
     return out, None if product is None else product.unflatten(1, (weight.shape[1], -1)).sum(-1)
