@@ -105,7 +105,8 @@ class BeamTreeEncoder(nn.Module):
         scorer: "parent" or "children".
         slice: leading features that the scorer of children reads.
         noise: Gumbel noise in training on the choice of places ("within"), also between beams ("both"), or "none".
-        distinct: keep one beam of those that differ only in the order of the same merges.
+        distinct: keep one beam of those that differ only in the order of the same merges, the best.
+        marginal: keep one, with the sum of the probabilities of all these orders (logsumexp).
         dropout: inside the cell.
         relaxation: of the choice of beams, in training only. "hard"; "one_soft" (BT-Cell, section 4.2: the K - 1 best
             candidates stay, the rest become one, their convex combination); "straight_through" with `beam=1`: with
@@ -132,14 +133,16 @@ class BeamTreeEncoder(nn.Module):
         dropout: float = 0.0,
         relaxation: str = "hard",
         activations: str = "search",
+        marginal: bool = False,
     ):
         super().__init__()
         if relaxation not in RELAXATIONS:
             raise StructureError(f"a relaxation out of {', '.join(RELAXATIONS)}", repr(relaxation), 'relaxation="hard"')
         if relaxation == "straight_through" and beam != 1:
             raise StructureError("beam=1 for straight_through", f"beam={beam}", 'relaxation="one_soft"')
-        if relaxation != "hard" and (scorer != "parent" or distinct):
-            raise StructureError(f'scorer="parent", distinct=False for {relaxation}', scorer, 'relaxation="hard"')
+        if relaxation != "hard" and (scorer != "parent" or distinct or marginal):
+            expected = f'scorer="parent", no distinct or marginal beams for {relaxation}'
+            raise StructureError(expected, scorer, 'relaxation="hard"')
         if relaxation == "one_soft" and noise != "none":
             raise StructureError('noise="none" for one_soft', repr(noise), 'relaxation="hard"')
         self.relaxation = relaxation
@@ -152,6 +155,7 @@ class BeamTreeEncoder(nn.Module):
             raise StructureError(f"activations out of {', '.join(ACTIVATIONS)}", got, 'activations="search"')
         self.activations = activations
         self.beam, self.lazy, self.noise, self.distinct = beam, scorer == "children", noise, distinct
+        self.marginal = marginal
         self.cell = GatedRecursiveCell(width, dropout=dropout)
         self.scorer = ChildScorer(min(slice, width)) if self.lazy else ParentScorer(width)
 
@@ -172,12 +176,12 @@ class BeamTreeEncoder(nn.Module):
         first in each, and the search."""
         gradient = torch.is_grad_enabled()
         within, between = self._seeds()
-        options = Options(self.beam, self.lazy, self.distinct, gradient or record, within, between)
+        options = Options(self.beam, self.lazy, self.distinct, self.marginal, gradient or record, within, between)
         keep = KeptRows(self.cell) if gradient and self._may_keep(x) else None
         found, states = self._search(keep or self.cell, x, starts, options)
         if gradient:
             again = keep.recall(cast(Tensor, states)[len(x) :]) if keep else self._again
-            rows, scores = replay(again, self.scorer, x, found, self.lazy, recall=keep is not None)
+            rows, scores = replay(again, self.scorer, x, found, self.lazy, keep is not None, self.marginal)
             return cast(Tensor, rows), scores, found
         row = torch.cat([torch.arange(len(x), device=x.device), found.row])
         scores = found.score if isinstance(starts, Segments) else found.score - starts.score[found.start]
@@ -225,10 +229,13 @@ class BeamTreeClassifier(nn.Module):
         distinct: bool = False,
         dropout: float = 0.1,
         relaxation: str = "hard",
+        activations: str = "search",
+        marginal: bool = False,
     ):
         super().__init__()
         self.leaves = TokenLeaves(num_tokens, width, dropout)
-        self.encoder = BeamTreeEncoder(width, beam, scorer, slice, noise, distinct, dropout, relaxation)
+        rest = (distinct, dropout, relaxation, activations, marginal)
+        self.encoder = BeamTreeEncoder(width, beam, scorer, slice, noise, *rest)
         self.head = ClassifierHead(width, num_classes, dropout)
 
     def forward(self, tokens: Tensor, segments: Segments, tree: Tree | None = None) -> Tensor:

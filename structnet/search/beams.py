@@ -21,6 +21,7 @@ class Options:
         beam: hypotheses K kept per sample.
         lazy: a pair is composed when it is merged (its score needs only its children), not when it appears.
         distinct: of beams that hold the same nodes (other orders of the same merges) keep only the best.
+        marginal: make them one, with the sum of their probabilities.
         record: keep what `replay` needs.
         within, between: seeds of Gumbel noise on the choice of places inside a beam, and between beams; 0 for none.
     """
@@ -28,6 +29,7 @@ class Options:
     beam: int = 5
     lazy: bool = False
     distinct: bool = False
+    marginal: bool = False
     record: bool = True
     within: int = 0
     between: int = 0
@@ -73,7 +75,8 @@ class Found:
     Attributes:
         beams: beams of each sample (segments of K rows in all).
         root, score: id of each beam's root, and the log-probability of its start and merges (float64).
-        start: the list that each beam started as.
+        start, state: the list that each beam started as, and its state: states are numbered in the order of steps,
+            those of the lists -1, -2, ...
         merges: merges of each beam, in order (segments of M rows).
         pair, choice: of each merge, the id merged and the softmax that it was drawn from.
         choices: members of each softmax (segments), those on the way to a surviving beam.
@@ -81,11 +84,14 @@ class Found:
         left, right: ids of the children of each pair.
         pair_score, row, sample: of each pair, its score, the row of its state in the search buffer (-1 for none), and
             its sample.
+        arcs: merges that lead to each state (segments; more than one only if `marginal`).
+        tail, arc_pair, arc_choice: of each of those merges, the state before it, the id merged and the softmax.
     """
 
     beams: Segments
     root: Tensor
     start: Tensor
+    state: Tensor
     score: Tensor
     merges: Segments
     pair: Tensor
@@ -97,6 +103,10 @@ class Found:
     pair_score: Tensor
     row: Tensor
     sample: Tensor
+    arcs: Segments
+    tail: Tensor
+    arc_pair: Tensor
+    arc_choice: Tensor
 
     def to(self, device: torch.device | str) -> Found:
         return Found(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
@@ -110,7 +120,7 @@ class NativeBeams:
         assert lib is not None, "the plain form is for machines without the compiled library"
         self.lib = lib
         self.samples = starts.samples.num_segments
-        flags = options.lazy | options.distinct << 1 | options.record << 2
+        flags = options.lazy | options.distinct << 1 | options.record << 2 | options.marginal << 3
         new = self.lib.structnet_beams_new
         new.restype = ctypes.c_void_p
         seeds = ctypes.c_uint64(options.within), ctypes.c_uint64(options.between)
@@ -138,21 +148,24 @@ class NativeBeams:
         self.lib.structnet_beams_step(self.handle, _long(len(values)), _at(values))
 
     def result(self) -> Found:
-        sizes = np.empty(5, np.int64)
+        sizes = np.empty(7, np.int64)
         self.lib.structnet_beams_sizes(self.handle, _at(sizes))
-        beams, merges, choices, members, pairs = sizes.tolist()
-        count, length = np.empty(self.samples, np.int64), np.empty(beams, np.int64)
-        (root, start), score = np.empty((2, beams), np.int64), np.empty(beams, np.float64)
+        beams, merges, choices, members, pairs, states, arcs = sizes.tolist()
+        count, arc_count = np.empty(self.samples, np.int64), np.empty(states, np.int64)
+        (root, start, state, length), score = np.empty((4, beams), np.int64), np.empty(beams, np.float64)
         pair, choice = np.empty((2, merges), np.int64)
         choice_ptr, member = np.empty(choices + 1, np.int64), np.empty(members, np.int64)
         left, right, row, sample = np.empty((4, pairs), np.int64)
         pair_score = np.empty(pairs, np.float64)
-        out = (count, root, start, score, length, pair, choice, choice_ptr, member)
-        out += (left, right, pair_score, row, sample)
-        self.lib.structnet_beams_result(self.handle, *map(_at, out))
-        count, root, start, score, length, pair, choice, choice_ptr, member, *rest = map(torch.from_numpy, out)
-        spans = Segments.from_lengths(count), Segments.from_lengths(length), Segments.trusted(choice_ptr)
-        return Found(spans[0], root, start, score, spans[1], pair, choice, spans[2], member, *rest)
+        of_pairs, of_arcs = (left, right, pair_score, row, sample), np.empty((3, arcs), np.int64)
+        out = (count, root, start, state, score, length, pair, choice, choice_ptr, member, *of_pairs)
+        self.lib.structnet_beams_result(self.handle, *map(_at, (*out, arc_count, *of_arcs)))
+        count, root, start, state, score, length, pair, choice, choice_ptr, member, *rest = map(torch.from_numpy, out)
+        spans = [Segments.from_lengths(lengths) for lengths in (count, length, torch.from_numpy(arc_count))]
+        choices, arcs = Segments.trusted(choice_ptr), [torch.from_numpy(part) for part in of_arcs]
+        return Found(
+            spans[0], root, start, state, score, spans[1], pair, choice, choices, member, *rest, spans[2], *arcs
+        )
 
 
 def _at(array: np.ndarray) -> ctypes.c_void_p:

@@ -17,13 +17,13 @@ MASK, GOLDEN = 2**64 - 1, 0x9E3779B97F4A7C15
 
 @dataclass
 class Beam:
-    """What is left of the sentence, its neighbouring pairs, log p so far, and (choice, pair) of each merge so far."""
+    """What is left of the sentence, its neighbouring pairs, log p so far, the list that it started as, its state."""
 
     nodes: list[int]
     pairs: list[int]
-    score: float = 0.0
-    start: int = 0
-    merges: tuple = ()
+    score: float
+    start: int
+    state: int
 
 
 class PlainBeams:
@@ -37,6 +37,7 @@ class PlainBeams:
         self.wanted: list[int] = []
         self.step_number = 0
         self.choices: list[list[int]] = []
+        self.states: list[list[tuple[int, int, int]]] = []  # merges that lead to each, best first: tail, pair, choice
         self.samples: list[list[Beam]] = []
         first, ids = starts.samples.ptr.tolist(), starts.ids.split(starts.lists.lengths.tolist())
         for s, (low, high) in enumerate(zip(first, first[1:])):
@@ -44,7 +45,7 @@ class PlainBeams:
             for b in range(low, high):
                 nodes = ids[b].tolist()
                 pairs = [self._pair(s, *pair) for pair in zip(nodes, nodes[1:])]
-                self.samples[s].append(Beam(nodes, pairs, float(starts.score[b]), b))
+                self.samples[s].append(Beam(nodes, pairs, float(starts.score[b]), b, -1 - b))
 
     def work(self) -> tuple[Tensor, Tensor]:
         compose, wanted = self.compose, [(self._row(self.left[p]), self._row(self.right[p])) for p in self.wanted]
@@ -61,9 +62,16 @@ class PlainBeams:
 
     def result(self) -> Found:
         beams = [beam for sample in self.samples for beam in sample]
-        used = list(dict.fromkeys(choice for beam in beams for choice, _ in reversed(beam.merges)))
+        on = {beam.state for beam in beams if beam.state >= 0}
+        for state in reversed(range(len(self.states))):
+            if state in on:
+                on |= {tail for tail, _, _ in self.states[state] if tail >= 0}
+        state_number = {state: at for at, state in enumerate(sorted(on))}
+        arcs = [self.states[state] for state in sorted(on)]
+        used = sorted({choice for group in arcs for _, _, choice in group})
         number = {choice: at for at, choice in enumerate(used)}
         members = [self.choices[choice] for choice in used]
+        paths = [self._path(beam.state) for beam in beams]
 
         def spans(groups) -> Segments:
             return Segments.from_lengths(torch.tensor([len(group) for group in groups], dtype=torch.int64))
@@ -75,10 +83,11 @@ class PlainBeams:
             beams=spans(self.samples),
             root=ids(beam.nodes[0] for beam in beams),
             start=ids(beam.start for beam in beams),
+            state=ids(state_number.get(beam.state, beam.state) for beam in beams),
             score=torch.tensor([beam.score for beam in beams], dtype=torch.float64),
-            merges=spans([beam.merges for beam in beams]),
-            pair=ids(pair for beam in beams for _, pair in beam.merges),
-            choice=ids(number[choice] for beam in beams for choice, _ in beam.merges),
+            merges=spans(paths),
+            pair=ids(pair for path in paths for _, pair, _ in path),
+            choice=ids(number[choice] for path in paths for _, _, choice in path),
             choices=spans(members),
             member=ids(pair for group in members for pair in group),
             left=ids(self.left),
@@ -86,7 +95,18 @@ class PlainBeams:
             pair_score=torch.tensor(self.score, dtype=torch.float64),
             row=ids(self.row),
             sample=ids(self.sample),
+            arcs=spans(arcs),
+            tail=ids(state_number.get(tail, tail) for group in arcs for tail, _, _ in group),
+            arc_pair=ids(pair for group in arcs for _, pair, _ in group),
+            arc_choice=ids(number[choice] for group in arcs for _, _, choice in group),
         )
+
+    def _path(self, state: int) -> list[tuple[int, int, int]]:
+        path = []
+        while state >= 0 and self.states:
+            path.append(self.states[state][0])
+            state = path[-1][0]
+        return path[::-1]
 
     def _row(self, node: int) -> int:
         return node if node < self.leaves else self.row[node - self.leaves]
@@ -122,23 +142,39 @@ class PlainBeams:
                 score = beam.score + (scores[j] - total)
                 candidates.append((score + self._noise(options.between, s, b, j), score, b, j))
         candidates.sort(key=lambda c: -c[0])
-        if options.distinct:
-            candidates = list(
-                {self._nodes(beams[b], j): c for c in reversed(candidates) for _, _, b, j in [c]}.values()
-            )
-            candidates.sort(key=lambda c: -c[0])
-        chosen, number = candidates[: options.beam], {}
-        for _, _, b, _ in chosen:
-            if options.record and b not in number:
-                number[b] = len(self.choices)
-                self.choices.append(beams[b].pairs)
-        return [self._merge(s, beams[b], j, score, number.get(b)) for _, score, b, j in chosen]
+        groups = [[c] for c in candidates]
+        if options.distinct or options.marginal:
+            equal: dict[tuple[int, ...], list] = {}
+            for c in candidates:
+                equal.setdefault(self._nodes(beams[c[2]], c[3]), []).append(c)
+            groups = list(equal.values())
+        if options.marginal:
+            groups = [[self._sum(group), *group[1:]] for group in groups]
+            groups.sort(key=lambda group: -group[0][0])
+        chosen, number = groups[: options.beam], {}
+        if not options.marginal:
+            chosen = [group[:1] for group in chosen]
+        for group in chosen if options.record else ():
+            for _, _, b, _ in group:
+                if b not in number:
+                    number[b] = len(self.choices)
+                    self.choices.append(beams[b].pairs)
+        return [self._merge(s, beams, group, number) for group in chosen]
+
+    @staticmethod
+    def _sum(group: list) -> tuple:
+        """The best candidate of a group with the probability of all of it."""
+        key, score, b, j = group[0]
+        total = score + math.log(sum(math.exp(one[1] - score) for one in group))
+        return key + total - score, total, b, j
 
     @staticmethod
     def _nodes(beam: Beam, place: int) -> tuple[int, ...]:
         return (*beam.nodes[:place], beam.pairs[place], *beam.nodes[place + 2 :])
 
-    def _merge(self, s: int, beam: Beam, place: int, score: float, choice: int | None) -> Beam:
+    def _merge(self, s: int, beams: list[Beam], group: list, number: dict[int, int]) -> Beam:
+        _, score, b, place = group[0]
+        beam = beams[b]
         node, nodes = beam.pairs[place], list(self._nodes(beam, place))
         if self.options.lazy:
             self._compose(node)
@@ -147,7 +183,10 @@ class PlainBeams:
             pairs[place - 1] = self._pair(s, nodes[place - 1], node)
         if place + 1 < len(nodes):
             pairs[place] = self._pair(s, node, nodes[place + 1])
-        return Beam(nodes, pairs, score, beam.start, (*beam.merges, (choice, node)) if self.options.record else ())
+        if not self.options.record:
+            return Beam(nodes, pairs, score, beam.start, beam.state)
+        self.states.append([(beams[b].state, beams[b].pairs[j], number[b]) for _, _, b, j in group])
+        return Beam(nodes, pairs, score, beam.start, len(self.states) - 1)
 
     def _noise(self, seed: int, *where: int) -> float:
         """Gumbel(0, 1) noise, a pure function of seed, sample, step, beam and place; none for seed 0."""

@@ -13,7 +13,13 @@ from structnet.structures import Segments, Tree
 
 
 def replay(
-    cell: Cell, scorer: Scorer, leaves: State, found: Found, lazy: bool = False, recall: bool = False
+    cell: Cell,
+    scorer: Scorer,
+    leaves: State,
+    found: Found,
+    lazy: bool = False,
+    recall: bool = False,
+    marginal: bool = False,
 ) -> tuple[State, Tensor]:
     """Roots `[K, ...]` and log-probabilities `[K]` of all beams, with the gradients of the search that found them.
 
@@ -21,6 +27,7 @@ def replay(
 
         log p(beam) = sum over its merges of (score of the merged pair - logsumexp of all scores at that moment).
 
+    or with `marginal` the logsumexp of this sum over all orders of its merges that the search kept (`_over_orders`).
     Composed are the nodes of surviving beams and, where the scorer reads composed pairs, the members of their
     softmaxes: `fold_tree` over that DAG. With `recall` the cell is called with `x=`, the number of each row among those
     that the search composed, to take it from there (`KeptRows`). Cost: those cell rows in as many calls as the DAG is
@@ -45,9 +52,38 @@ def replay(
     scores = scorer(*(select(states, row[ids]) for ids in parts))
 
     total = logsumexp(scores[place[found.member - first]], found.choices)
-    log_p = scores[place[found.pair - first]] - total[found.choice]
-    score = log_p.new_zeros(found.root.numel()).index_add(0, found.merges.index, log_p)
+    if marginal:
+        score = _over_orders(scores[place[found.arc_pair - first]] - total[found.arc_choice], found)
+    else:
+        log_p = scores[place[found.pair - first]] - total[found.choice]
+        score = log_p.new_zeros(found.root.numel()).index_add(0, found.merges.index, log_p)
     return select(states, row[found.root]), score
+
+
+def _over_orders(log_p: Tensor, found: Found) -> Tensor:
+    """Log-probability of each beam, summed over all orders: `value(state) = logsumexp over its arcs of (value(tail) +
+    log_p(arc))`, a fold of the DAG of lists, arcs (one child, its tail) and states (children: its arcs)."""
+    lists, arcs, states = int((-found.tail).max()) if len(found.tail) else 0, len(log_p), found.arcs.num_segments
+    lists = max(lists, int((-found.state).max()) if len(found.state) else 0)
+    before = torch.where(found.tail < 0, -1 - found.tail, lists + arcs + found.tail)
+    none = before.new_zeros(lists)
+    arity = torch.cat([none, torch.ones_like(before), found.arcs.lengths])
+    children = torch.cat([before, lists + torch.arange(arcs, device=before.device)])
+    rows = lists + arcs + states
+    dag = Tree.trusted(Segments.from_lengths(arity).ptr, children, arity.new_tensor([0, rows]))
+    gain = torch.cat([log_p.new_zeros(lists), log_p, log_p.new_zeros(states)])
+    value = fold_tree(_Add(), log_p.new_zeros(int((arity == 0).sum())), dag, gain, return_all=True)
+    assert isinstance(value, Tensor)
+    return value[torch.where(found.state < 0, -1 - found.state, lists + arcs + found.state)]
+
+
+class _Add:
+    """The logsumexp of the children and what the node itself adds."""
+
+    arity = None
+
+    def __call__(self, children: Tensor, segments: Segments, x: Tensor) -> Tensor:
+        return logsumexp(children, segments) + x
 
 
 def _dag(leaves: int, children: Tensor) -> Tree:

@@ -23,14 +23,19 @@ def no_noise(step: int, beam: int, place: int) -> float:
     return 0.0
 
 
-def beam_tree(cell, scorer, leaves: Tensor, beam: int, children: bool, within=no_noise, between=no_noise) -> list[Beam]:
+def beam_tree(
+    cell, scorer, leaves: Tensor, beam: int, children: bool, within=no_noise, between=no_noise, marginal: bool = False
+) -> list[Beam]:
     """All surviving beams of one sample `[n, D]`, best first."""
     start = [Beam(list(leaves), leaves.new_zeros(()), list(range(len(leaves))))]
-    return search(cell, scorer, start, beam, children, within, between)
+    return search(cell, scorer, start, beam, children, within, between, marginal)
 
 
-def search(cell, scorer, beams: list[Beam], beam: int, children: bool, within=no_noise, between=no_noise) -> list[Beam]:
-    """From any beams with equally many nodes."""
+def search(
+    cell, scorer, beams: list[Beam], beam: int, children: bool, within=no_noise, between=no_noise, marginal=False
+) -> list[Beam]:
+    """From any beams with equally many nodes. `marginal`: candidates with the same trees become one, with the sum of
+    their probabilities."""
     for step in range(len(beams[0].nodes) - 1):
         candidates = []  # (score, key, beam, place, composed parent)
         for b, one in enumerate(beams):
@@ -42,6 +47,13 @@ def search(cell, scorer, beams: list[Beam], beam: int, children: bool, within=no
                 total = one.score + log_p[j]
                 candidates.append((total, total.item() + between(step, b, j), b, j, parents[j]))
         candidates.sort(key=lambda c: -c[1])  # ties: the first candidate
+        if marginal:
+            equal: dict[str, list] = {}
+            for c in candidates:
+                equal.setdefault(str(merge(beams[c[2]], c[3], c[4], c[0]).trees), []).append(c)
+            sums = [torch.stack([c[0] for c in group]).logsumexp(0) for group in equal.values()]
+            candidates = [(total, total.item(), *group[0][2:]) for total, group in zip(sums, equal.values())]
+            candidates.sort(key=lambda c: -c[1])
         beams = [merge(beams[b], place, parent, total) for total, _, b, place, parent in candidates[:beam]]
     return beams
 

@@ -58,6 +58,29 @@ def test_equals_the_published_procedure(scorer, beam):
     compare(model, x, segments, 1e-10, reference_values(model, x, segments))
 
 
+@pytest.mark.parametrize("scorer", SCORERS)
+@pytest.mark.parametrize("beam", [1, 2, 5])
+def test_marginal_beams_sum_over_orders(scorer, beam):
+    """Value, scores and all gradients; and in every sample the beams are different trees."""
+    model, (x, segments) = encoder(scorer, beam, marginal=True), batch((1, 2, 4, 9, 14))
+    compare(model, x, segments, 1e-10, reference_values(model, x, segments, marginal=True))
+    out = model.encode(x, segments, record=True)
+    trees = out.trees(segments)
+    first = int(out.beams.ptr[-2])
+    assert len({nested(trees, first + b) for b in range(beam)}) == beam
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode(x, segments).scores, out.scores, rtol=1e-12, atol=1e-12)
+
+
+def test_marginal_probability_by_hand():
+    """Two merges in either order: with room for all hypotheses, the orders of ((0 1) (2 3)) become one beam."""
+    model, (x, segments) = encoder("children", 8, marginal=True), batch((4,))
+    out = model.encode(x, segments, record=True)
+    trees = [nested(out.trees(segments), b) for b in range(out.beams.num_rows)]
+    assert len(trees) == len(set(trees)) == 5  # Catalan(3), not the 3! orders
+    torch.testing.assert_close(out.scores.exp().sum(), x.new_tensor(1.0))  # all orders of all trees
+
+
 @pytest.mark.parametrize("activations", ["replay", "none"])
 def test_activations_come_from_anywhere(activations):
     """Kept by the search (all other tests here), composed again, or composed again in the backward pass."""
@@ -120,13 +143,13 @@ def mix(z):
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-@pytest.mark.parametrize("distinct", [False, True])
+@pytest.mark.parametrize("distinct, marginal", [(False, False), (True, False), (False, True)])
 @pytest.mark.parametrize("seeds", [(0, 0), (3, 0), (3, 4)])
-def test_plain_and_compiled_beams_are_the_same(lazy, distinct, seeds, monkeypatch):
+def test_plain_and_compiled_beams_are_the_same(lazy, distinct, marginal, seeds, monkeypatch):
     if library() is None:
         pytest.skip("no compiled library")
     model, (x, segments) = encoder("children" if lazy else "parent", 4), batch(RAGGED)
-    options = Options(4, lazy, distinct, True, *seeds)
+    options = Options(4, lazy, distinct, marginal, True, *seeds)
     compiled = search_trees(model.cell, model.scorer, x, segments, options)
     monkeypatch.setattr(driver, "library", lambda: None)
     plain = search_trees(model.cell, model.scorer, x, segments, options)
