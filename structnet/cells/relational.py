@@ -105,46 +105,78 @@ class RelationalMessage(nn.Module):
         return F.linear(total, last.weight) + graph.degree[:, None] * last.bias  # type: ignore[arg-type]
 
 
+class _Joint(nn.Module):
+    """A perceptron on [x, m] (or [x, h, m]) whose first layer's share of x is made once for all rounds."""
+
+    def __init__(self, inputs: int, width: int, layers: int):
+        super().__init__()
+        self.width, self.network = width, perceptron(inputs, *[width] * layers)
+
+    def fixed(self, x: Tensor) -> Tensor:
+        first: nn.Linear = self.network[0]  # type: ignore[assignment]
+        return F.linear(x, first.weight[:, : self.width], first.bias)
+
+    def forward(self, fixed: Tensor, *moving: Tensor) -> Tensor:
+        first: nn.Linear = self.network[0]  # type: ignore[assignment]
+        return self.network[1:](fixed + F.linear(torch.cat(moving, 1), first.weight[:, self.width :]))
+
+
 class LSTMUpdate(nn.Module):
-    """`(h, c) = LSTM([post(m, x)], (h, c))` with one bias and a forget bias of 1, as in the authors' code.
+    """`(h, c) = LSTM(post([x, m]), (h, c))` with one bias and a forget bias of 1, as in the authors' code.
 
     The state is (what is sent, h, c): x is sent in the first round, while the LSTM's own state starts from zero.
 
     Args:
         width: of x, m, h and c.
-        layers: of the perceptron `post` on [m, x]; 0 hands [m, x] to the LSTM.
+        layers: of the perceptron `post` on [x, m]; 0 hands [x, m] to the LSTM.
+
+    Every update here has `start(x)`, the first state, and `fixed(x)`, its share of x, which is the same in all rounds.
     """
 
     def __init__(self, width: int, layers: int = 4):
         super().__init__()
-        self.post = perceptron(2 * width, *[width] * layers) if layers else nn.Identity()
-        self.gates = glorot(nn.Linear((width if layers else 2 * width) + width, 4 * width))
+        self.width = width
+        self.post = _Joint(2 * width, width, layers) if layers else None
+        self.gates = glorot(nn.Linear((2 if layers else 3) * width, 4 * width))
 
     def start(self, x: Tensor) -> tuple[Tensor, ...]:
         zero = torch.zeros_like(x)
         return x, zero, zero
 
-    def forward(self, m: Tensor, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def fixed(self, x: Tensor) -> Tensor:
+        if self.post is not None:
+            return self.post.fixed(x)
+        return F.linear(x, self.gates.weight[:, : self.width], self.gates.bias)
+
+    def forward(self, m: Tensor, fixed: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         _, h, c = state
-        i, f, o, new = self.gates(torch.cat([self.post(torch.cat([m, x], 1)), h], 1)).chunk(4, 1)
+        if self.post is not None:
+            gates = self.gates(torch.cat([self.post(fixed, m), h], 1))
+        else:
+            gates = fixed + F.linear(torch.cat([m, h], 1), self.gates.weight[:, self.width :])
+        i, f, o, new = gates.chunk(4, 1)
         c = (f + 1).sigmoid() * c + i.sigmoid() * new.tanh()
         h = o.sigmoid() * c.tanh()
         return h, h, c
 
 
 class GRUUpdate(nn.Module):
-    """`h = GRU(post(m, x), h)`, from h = x."""
+    """`h = GRU(post([x, m]), h)`, from h = x."""
 
     def __init__(self, width: int, layers: int = 4):
         super().__init__()
-        self.post = perceptron(2 * width, *[width] * layers) if layers else nn.Identity()
+        self.post = _Joint(2 * width, width, layers) if layers else None
         self.cell = nn.GRUCell(width if layers else 2 * width, width)
 
     def start(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x,)
 
-    def forward(self, m: Tensor, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (self.cell(self.post(torch.cat([m, x], 1)), state[0]),)
+    def fixed(self, x: Tensor) -> Tensor:
+        return x if self.post is None else self.post.fixed(x)
+
+    def forward(self, m: Tensor, fixed: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        given = torch.cat([fixed, m], 1) if self.post is None else self.post(fixed, m)
+        return (self.cell(given, state[0]),)
 
 
 class PerceptronUpdate(nn.Module):
@@ -152,17 +184,22 @@ class PerceptronUpdate(nn.Module):
 
     def __init__(self, width: int, layers: int = 2):
         super().__init__()
-        self.network = perceptron(3 * width, *[width] * max(layers, 1))
+        self.post = _Joint(3 * width, width, max(layers, 1))
 
     def start(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x,)
 
-    def forward(self, m: Tensor, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (self.network(torch.cat([x, state[0], m], 1)),)
+    def fixed(self, x: Tensor) -> Tensor:
+        return self.post.fixed(x)
+
+    def forward(self, m: Tensor, fixed: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (self.post(fixed, state[0], m),)
 
 
 class MessageUpdate(nn.Module):
     """`h = m`: what has arrived is the state. One round of it is a Relation Network."""
+
+    post = None
 
     def __init__(self, width: int, layers: int = 0):
         super().__init__()
@@ -170,7 +207,10 @@ class MessageUpdate(nn.Module):
     def start(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x,)
 
-    def forward(self, m: Tensor, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def fixed(self, x: Tensor) -> Tensor:
+        return x
+
+    def forward(self, m: Tensor, fixed: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (m,)
 
 

@@ -100,12 +100,12 @@ class RecurrentRelationalNetwork(nn.Module):
         the graph); `state` goes on from an earlier call; `rounds` replaces R."""
         graph = edge_index if isinstance(edge_index, Neighbours) else Neighbours.from_edges(edge_index, len(x))
         x = self.encoder(x)
-        terms = self.message.terms(graph, edge_attr, node_attr)
+        terms, fixed = self.message.terms(graph, edge_attr, node_attr), self.update.fixed(x)
         rounds = self.rounds if rounds is None else rounds
         gradient = self.gradient or rounds
         states, last = pass_messages(
             lambda state, graph: self.message(state[0], graph, terms),
-            lambda m, state: self.update(m, x, state),
+            lambda m, state: self.update(m, fixed, state),
             self.update.start(x) if state is None else state,
             graph,
             rounds,
@@ -114,20 +114,21 @@ class RecurrentRelationalNetwork(nn.Module):
         )
         hidden = torch.stack([kept[0] for kept in states] or [last[0]])
         if self.graph_level:
-            hidden = self._pool(hidden, batch, batch_size)
-        return Predictions(self.readout(hidden), last)
+            hidden = pool(hidden.transpose(0, 1), batch, batch_size).transpose(0, 1)
+        return Predictions(self.readout(hidden), last)  # type: ignore[arg-type]
 
     def auxiliary(self, output: Predictions) -> dict[str, Tensor]:
         """Weight decay as published: on the weight matrices of the perceptrons alone."""
         if not self.l2:
             return {}
-        parts = (self.encoder, self.message, getattr(self.update, "post", self.update))
-        weights = [p for part in parts for p in part.parameters() if p.dim() == 2]
+        parts = (self.encoder, self.message, self.update.post)
+        weights = [p for part in parts if part is not None for p in part.parameters() if p.dim() == 2]
         return {"l2": self.l2 / 2 * torch.stack([w.square().sum() for w in weights]).sum()}
 
-    def _pool(self, hidden: Tensor, batch: Tensor | None, batch_size: int | None) -> Tensor:
-        """Sum of the nodes of each graph, `[rounds, nodes, D]` -> `[rounds, graphs, D]`."""
-        if batch is None:
-            return hidden.sum(1, keepdim=True)
-        size = batch_size if batch_size is not None else int(batch.max()) + 1 if batch.numel() else 0
-        return index_reduce(hidden.transpose(0, 1), batch, size).transpose(0, 1)
+
+def pool(x: Tensor, batch: Tensor | None, batch_size: int | None = None) -> Tensor:
+    """Sum of the nodes of each graph, `[N, ...]` -> `[graphs, ...]`; one graph without `batch`."""
+    if batch is None:
+        return x.sum(0, keepdim=True)
+    size = batch_size if batch_size is not None else int(batch.max()) + 1 if batch.numel() else 0
+    return index_reduce(x, batch, size)
