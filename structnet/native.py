@@ -14,9 +14,16 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # no Unix: several processes may compile the same thing, which is slower and no worse
+    fcntl = None
 
 PACKAGE = Path(__file__).parent
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fno-math-errno", "-ffp-contract=off", "-Wall")
@@ -54,13 +61,24 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     try:
         built = compile_library(folder / library_name(), folder / "objects")
     except (OSError, subprocess.CalledProcessError) as error:
-        detail = getattr(error, "stderr", None) or error
+        said = str(getattr(error, "stderr", None) or error)
+        detail = next((line for line in said.splitlines() if "error:" in line), said)
         return None, f"torch forms only, no compiled library: {detail}"
     return ctypes.CDLL(str(built)), f"compiled on first use: {built.name}"
 
 
 def library_name() -> str:
     return f"libstructnet-{_digest(sources())}.so"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of several processes that start together (torchrun, pytest -n) one compiles and the others wait for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def cache_folder() -> Path:
