@@ -258,12 +258,34 @@ def test_double_backward_func_grad_and_autocast(name):
     assert abs(low - root_sum(x.float())) < 0.1 * abs(low) + 0.1
 
 
-@pytest.mark.parametrize("backend", ["aot_eager"])
-def test_compile_without_a_graph_break(backend):
-    tree = Tree.balanced(Segments.from_lengths(torch.tensor([3, 1, 5])))
-    cell, x = GatedRecursiveCell(WIDTH), torch.randn(9, WIDTH, requires_grad=True)
-    expected = fold_tree(cell, x, tree)
-    compiled = torch.compile(lambda leaves: fold_tree(cell, leaves, tree), backend=backend, fullgraph=True)
-    got = compiled(x)
+RAGGED = Segments.from_lengths(torch.tensor([3, 1, 5]))
+GROWN = Tree.balanced(RAGGED)
+DRIVERS = {
+    "fold_tree": lambda cell, x: fold_tree(cell, x, GROWN),
+    "unfold_tree": lambda cell, x: unfold_tree(lambda parent, x: cell(parent, x), x[:3], GROWN, torch.cat([x, x[:6]])),
+    "fold_segments": lambda cell, x: fold_segments(cell, x, RAGGED),
+    "scan_segments": lambda cell, x: scan_segments(lambda row, h: row if h is None else cell(h, row), x, RAGGED)[0],
+}
+
+
+def _child_sum(cell, x):
+    return fold_tree(cell, None, GROWN, inputs=torch.cat([x, x[:6]]))[0]
+
+
+COMPILED = {
+    **{name: (GatedRecursiveCell(WIDTH), call) for name, call in DRIVERS.items()},
+    "gru": (torch.nn.GRUCell(WIDTH, WIDTH), lambda cell, x: scan_segments(cell, x, RAGGED)[0]),
+    "child_sum": (ChildSumTreeLSTM(WIDTH, WIDTH), _child_sum),
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_every_driver_compiles_without_a_graph_break_and_takes_func_grad(name):
+    cell, call = COMPILED[name]
+    x = torch.randn(9, WIDTH, requires_grad=True)
+    expected = call(cell, x)
+    gradient = torch.autograd.grad(expected.sum(), x)[0]
+    torch.testing.assert_close(torch.func.grad(lambda rows: call(cell, rows).sum())(x.detach()), gradient)
+    got = torch.compile(lambda rows: call(cell, rows), backend="aot_eager", fullgraph=True)(x)
     torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(torch.autograd.grad(got.sum(), x), torch.autograd.grad(expected.sum(), x))
+    torch.testing.assert_close(torch.autograd.grad(got.sum(), x)[0], gradient)

@@ -9,7 +9,7 @@ but differentiable tensor operations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -47,15 +47,18 @@ class LevelSchedule:
     pull: Tensor
     push: Tensor
     roots: Tensor
+    cache: dict[int, Segments] = field(default_factory=dict)
 
     @property
     def num_levels(self) -> int:
         return len(self.rows) - 1
 
     def segments(self, level: int) -> Segments:
-        """The children of one level's nodes as segments."""
-        first, last = self.rows[level], self.rows[level + 1]
-        return Segments.trusted(self.child_ptr[first : last + 1] - self.edges[level])
+        """The children of one level's nodes as segments, made once."""
+        if level not in self.cache:
+            first, last = self.rows[level], self.rows[level + 1]
+            self.cache[level] = Segments.trusted(self.child_ptr[first : last + 1] - self.edges[level])
+        return self.cache[level]
 
 
 def level_schedule(tree: Tree, downwards: bool = False) -> LevelSchedule:
