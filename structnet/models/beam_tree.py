@@ -143,8 +143,8 @@ class BeamTreeEncoder(nn.Module):
         if relaxation != "hard" and (scorer != "parent" or distinct or marginal):
             expected = f'scorer="parent", no distinct or marginal beams for {relaxation}'
             raise StructureError(expected, scorer, 'relaxation="hard"')
-        if relaxation == "one_soft" and noise != "none":
-            raise StructureError('noise="none" for one_soft', repr(noise), 'relaxation="hard"')
+        if relaxation == "one_soft" and noise == "both":
+            raise StructureError('noise="none" or "within" for one_soft', repr(noise), 'relaxation="hard"')
         self.relaxation = relaxation
         if scorer not in ("parent", "children"):
             raise StructureError('scorer "parent" or "children"', repr(scorer), 'scorer="parent"')

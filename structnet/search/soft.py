@@ -61,7 +61,7 @@ def soft_value(
     Args:
         straight: straight-through (a beam of 1): the hard choice forward, the gradient of the softmax backward.
             Otherwise OneSoft: the K - 1 best candidates stay hard, all others become one, their convex combination.
-        noise: Gumbel noise on the choice of places (straight-through only).
+        noise: Gumbel noise on the choice of places inside a beam.
 
     Cost for a sample of n leaves: n^2 / 2 + 2 (K - 1) n cell rows; the published order of work takes K n^2 / 2.
     """
@@ -73,7 +73,7 @@ def soft_value(
     pairs = cell(x[at.left], x[at.left + 1])
     while len(alive):
         scores = scorer(pairs.flatten(0, 1)).view(pairs.shape[:2])
-        choice = _straight(scores, at, noise) if straight else _one_soft(scores, log_p, at, beam)
+        choice = _straight(scores, at, noise) if straight else _one_soft(scores, log_p, at, beam, noise)
         x, log_p, nodes = _move(x, pairs, at, choice), choice.log_p, nodes - 1
         last = nodes == 1
         going = ~last[at.pairs.index]
@@ -85,10 +85,10 @@ def soft_value(
     return torch.cat(values)[torch.cat(order).argsort()]
 
 
-def _one_soft(scores: Tensor, log_p: Tensor, at: Places, beam: int) -> Choice:
+def _one_soft(scores: Tensor, log_p: Tensor, at: Places, beam: int, noise: bool) -> Choice:
     """The K - 1 best of all candidates, and the softmax over the log p of the rest."""
     samples, beams = log_p.shape
-    table = _table(scores.detach(), at, -torch.inf)  # [A, B, longest]
+    table = _noisy(_table(scores.detach(), at, -torch.inf), noise)  # [A, B, longest]
     raw, place = table.sort(dim=-1, descending=True, stable=True)
     raw, place = raw[..., :beam], place[..., :beam].minimum((at.pairs.lengths - 1)[:, None, None])
     step = scores - torch.stack([logsumexp(column, at.pairs) for column in scores.unbind(1)], 1)[at.pairs.index]
@@ -113,14 +113,17 @@ def _one_soft(scores: Tensor, log_p: Tensor, at: Places, beam: int) -> Choice:
 
 def _straight(scores: Tensor, at: Places, noise: bool) -> Choice:
     """The best place, one-hot, with the gradient of the softmax."""
-    table = _table(scores, at, -torch.inf)[:, 0]
-    if noise:
-        table = table - torch.empty_like(table).exponential_().log()
+    table = _noisy(_table(scores, at, -torch.inf)[:, 0], noise)
     p = table.softmax(-1)
     hard = torch.zeros_like(p).scatter(1, table.argmax(-1, keepdim=True), 1.0)
     none = at.position.new_zeros(len(p), 0)
     ones = torch.ones_like(p[:, :1])
     return Choice(none, none, ones, hard + p - p.detach(), ones - 1)
+
+
+def _noisy(table: Tensor, noise: bool) -> Tensor:
+    """With Gumbel(0, 1) noise on every entry."""
+    return table - torch.empty_like(table).exponential_().log() if noise else table
 
 
 def _move(x: Tensor, pairs: Tensor, at: Places, choice: Choice) -> Tensor:

@@ -107,17 +107,17 @@ def shift(select: Tensor, parents: Tensor, nodes: Tensor) -> Tensor:
     return select[:, None] * parents + kept[:, None] * nodes[:-1] + moved[:, None] * nodes[1:]
 
 
-def one_soft(cell, scorer, leaves: Tensor, beam: int) -> Tensor:
+def one_soft(cell, scorer, leaves: Tensor, beam: int, within=no_noise) -> Tensor:
     """OneSoft: of all candidates the best K - 1 stay, the rest become one by the softmax of their log p, which
     averages selections, parents, nodes and log p."""
     beams = [(leaves, leaves.new_zeros(()))]
-    for _ in range(len(leaves) - 1):
+    for step in range(len(leaves) - 1):
         candidates = []  # (log p, selection, parents, nodes)
-        for nodes, log_p in beams:
+        for b, (nodes, log_p) in enumerate(beams):
             parents = torch.stack([cell(a[None], b[None])[0] for a, b in zip(nodes, nodes[1:])])
             scores = scorer(parents)
             total = log_p + scores.log_softmax(0)
-            for j in sorted(range(len(scores)), key=lambda j: -scores[j].item())[:beam]:
+            for j in sorted(range(len(scores)), key=lambda j: -scores[j].item() - within(step, b, j))[:beam]:
                 select = torch.zeros_like(scores)
                 select[j] = 1.0
                 candidates.append((total[j], select, parents, nodes))

@@ -256,6 +256,24 @@ def test_one_soft_equals_the_published_procedure(beam):
     assert beam == 1 or not torch.allclose(theirs, model.encode(x, segments).value)  # it does soften
 
 
+def test_one_soft_with_noise(monkeypatch):
+    """Gumbel noise inside a beam, here one that depends on the place alone."""
+    model, (x, segments) = relaxed(3, "one_soft", "within"), batch(RAGGED)
+
+    def noise(step, beam, place):
+        return 2 * math.sin(3 * place)
+
+    def fixed(self):
+        return self.copy_(torch.tensor([math.exp(-noise(0, 0, j)) for j in range(self.shape[-1])]).to(self))
+
+    monkeypatch.setattr(torch.Tensor, "exponential_", fixed)
+    parts = x.split(segments.lengths.tolist())
+    theirs = torch.stack([beam_reference.one_soft(model.cell, model.scorer, part, 3, noise) for part in parts])
+    compare_values(model(x, segments), theirs, x, model, 1e-10)
+    without = torch.stack([beam_reference.one_soft(model.cell, model.scorer, part, 3) for part in parts])
+    assert not torch.allclose(theirs, without)
+
+
 def test_one_soft_float32():
     model, (x, segments) = relaxed(3, "one_soft", dtype=torch.float32), batch(RAGGED, torch.float32)
     parts = x.split(segments.lengths.tolist())
