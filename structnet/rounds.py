@@ -8,22 +8,18 @@ from typing import Any
 import torch
 
 from structnet.errors import StructureError
-from structnet.states import State
-
-Message = Callable[[State, Any], Any]
-Update = Callable[[Any, State], State]
 
 
 def pass_messages(
-    message: Message,
-    update: Update,
-    state: State,
+    message: Callable[[Any, Any], Any],
+    update: Callable[[Any, Any], Any],
+    state: Any,
     graph: Any,
     rounds: int,
     *,
     gradient: int | None = None,
     keep: int = 1,
-) -> tuple[list[State], State]:
+) -> tuple[list, Any]:
     """R rounds with the same weights: `state = update(message(state, graph), state)`.
 
     Args:

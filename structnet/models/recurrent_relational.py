@@ -115,7 +115,7 @@ class RecurrentRelationalNetwork(nn.Module):
         hidden = torch.stack([kept[0] for kept in states] or [last[0]])
         if self.graph_level:
             hidden = pool(hidden.transpose(0, 1), batch, batch_size).transpose(0, 1)
-        return Predictions(self.readout(hidden), last)  # type: ignore[arg-type]
+        return Predictions(self.readout(hidden), last)
 
     def auxiliary(self, output: Predictions) -> dict[str, Tensor]:
         """Weight decay as published: on the weight matrices of the perceptrons alone."""

@@ -40,10 +40,13 @@ class Constraints:
     Attributes:
         num_candidates: M.
         units: `(kind, index [M], number of units)` per family; families of one kind share their weights.
+        exact: in the units of this many first families exactly one candidate holds, in the rest at most one; the first
+            family are the choices to be made.
     """
 
     num_candidates: int
     units: tuple[tuple[int, Tensor, int], ...]
+    exact: int
 
 
 def sudoku_constraints(board: Board) -> Constraints:
@@ -52,20 +55,20 @@ def sudoku_constraints(board: Board) -> Constraints:
     r, c, d = torch.meshgrid(*(torch.arange(n),) * 3, indexing="ij")
     box = r // board.box_rows * (n // board.box_columns) + c // board.box_columns
     families = ((CELL, r * n + c), (LINE, r * n + d), (LINE, c * n + d), (BOX, box * n + d))
-    return Constraints(n**3, tuple((kind, index.reshape(-1), n * n) for kind, index in families))
+    return Constraints(n**3, tuple((kind, index.reshape(-1), n * n) for kind, index in families), exact=4)
 
 
 def latin_constraints(size: int) -> Constraints:
     """Latin squares: a Sudoku without boxes."""
     full = sudoku_constraints(Board(size, 1, size))
-    return Constraints(full.num_candidates, full.units[:3])
+    return Constraints(full.num_candidates, full.units[:3], exact=3)
 
 
 def queens_constraints(size: int) -> Constraints:
     """n queens: candidates (row, column); one in each row and column, at most one in each diagonal (kind BOX)."""
     r, c = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     families = ((LINE, r, size), (LINE, c, size), (BOX, r + c, 2 * size - 1), (BOX, r - c + size - 1, 2 * size - 1))
-    return Constraints(size * size, tuple((kind, index.reshape(-1), count) for kind, index, count in families))
+    return Constraints(size * size, tuple((k, index.reshape(-1), count) for k, index, count in families), exact=2)
 
 
 def colouring_constraints(edge_index: Tensor, num_nodes: int, colours: int) -> Constraints:
@@ -79,7 +82,7 @@ def colouring_constraints(edge_index: Tensor, num_nodes: int, colours: int) -> C
         partner[ends[0]], partner[ends[1]] = ends[1], ends[0]
         pair = torch.minimum(torch.arange(num_nodes), partner)
         families.append((LINE, pair[node] * colours + colour, num_nodes * colours))
-    return Constraints(num_nodes * colours, tuple(families))
+    return Constraints(num_nodes * colours, tuple(families), exact=1)
 
 
 def _matchings(edge_index: Tensor) -> list[Tensor]:
