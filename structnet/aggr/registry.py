@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch_geometric.nn.aggr as host
 from torch_geometric.resolver import normalize_string
 
-from structnet.aggr import affine, discrete, exact, lcm, recurrent
+from structnet.aggr import affine, discrete, exact, lcm, phase, recurrent, top_rows
 from structnet.errors import StructureError
 
 AGGREGATIONS = (
     lcm.LCMAggregation, recurrent.GRUAggregation, recurrent.LSTMAggregation, affine.AffineScanAggregation,
     exact.TopKAggregation, exact.LogSumExpAggregation, exact.AttentionAggregation, discrete.ModularAggregation,
-    discrete.FiniteMonoidAggregation,
+    discrete.FiniteMonoidAggregation, phase.PhaseAggregation, top_rows.TopRowsAggregation,
 )  # fmt: skip
 PREFIX = "Structnet"
 

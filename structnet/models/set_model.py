@@ -22,11 +22,13 @@ AGGREGATORS = {
     "lstm": lambda width, size: (aggr.LSTMAggregation(width, width), width, width),
     "affine": lambda width, size: (aggr.AffineScanAggregation(width, width), width, width),
     "top_k": lambda width, size: (aggr.TopKAggregation(width, size), width, size * width),
+    "top_rows": lambda width, size: (aggr.TopRowsAggregation(width, size), width, size * width),
     "logsumexp": lambda width, size: (aggr.LogSumExpAggregation(width), width, width),
     "attention": lambda width, size: (aggr.AttentionAggregation(width, width, size), width, width),
     # as many heads as fit: eight for eight bits leave bits that no head has found (measured)
     "modular": lambda width, size: (
         aggr.ModularAggregation(width // size, size, sharpness=6.0), width // size * size, width // size * size),
+    "phase": lambda width, size: (aggr.PhaseAggregation(width, size, scale=0.5), width, 2 * width),
     "finite": lambda width, size: (
         aggr.FiniteMonoidAggregation(width // size, size), width // size * size, width // size * size),
     "max": lambda width, size: (pyg.MaxAggregation(), width, width),
@@ -34,6 +36,7 @@ AGGREGATORS = {
 }  # fmt: skip
 
 LOGITS = ("modular", "finite")  # their rows are logits, which a GELU would cut off
+LINEAR = ("top_rows", "phase")  # an order, or an angle, that is linear in the bits holds for numbers not seen
 
 
 class SetOutput(NamedTuple):
@@ -49,13 +52,14 @@ class SetModel(nn.Module):
     Args:
         aggregator: a name in `AGGREGATORS`.
         width: D.
-        size: the aggregator's own number: k of "top_k", modulus of "modular", elements of "finite", heads of
-            "attention".
+        size: the aggregator's own number: k of "top_k" and "top_rows", modulus of "modular" and "phase", elements of
+            "finite", heads of "attention".
         associativity: weight of the associativity loss ("lcm", "lcm_random", "finite").
 
     Shapes: values in 0 .. 255 `[N]`, segments with S sets -> logits `[S, 8]` and the weighted auxiliary loss.
 
-    Differs from the paper in one linear map before an aggregator whose rows are logits.
+    Differs from the paper in one linear map before an aggregator whose rows are logits, and in the GELU that is left out
+    before one whose rows are keys or angles.
     """
 
     def __init__(self, aggregator: str = "lcm", width: int = 128, size: int = 2, associativity: float = 0.0):
@@ -66,7 +70,8 @@ class SetModel(nn.Module):
         self.embedding = nn.Embedding(16, width)
         self.aggregator, wide_in, wide_out = AGGREGATORS[aggregator](width, size)
         to_rows = nn.Linear(width, wide_in) if aggregator in LOGITS else nn.Identity()
-        self.encoder = nn.Sequential(nn.Linear(width, width), nn.GELU(), to_rows)
+        bend = nn.Identity() if aggregator in LINEAR else nn.GELU()
+        self.encoder = nn.Sequential(nn.Linear(width, width), bend, to_rows)
         self.decoder = nn.Sequential(nn.Linear(wide_out, width), nn.GELU(), nn.Linear(width, 8))
 
     def forward(self, values: Tensor, segments: Segments) -> SetOutput:

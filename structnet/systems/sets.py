@@ -21,6 +21,7 @@ SYSTEMS = {
     "max": System(Sets, SetModel, {"aggregator": "max"}, RECIPE),
     "sum": System(Sets, SetModel, {"aggregator": "sum"}, RECIPE),
     "top-k": System(Sets, SetModel, {"aggregator": "top_k"}, RECIPE),
+    "top-rows": System(Sets, SetModel, {"aggregator": "top_rows", "width": 64}, replace(RECIPE, epochs=6, lr=3e-3)),
     "xor": System(Sets, SetModel, {"aggregator": "modular", "size": 2}, SUMS, {"question": "xor"}),
     "sum-mod-7": System(Sets, SetModel, {"aggregator": "modular", "size": 7}, SUMS, {"question": "sum_mod_7"}),
     "finite-mod-3": System(Sets, SetModel, {"aggregator": "finite", "size": 3}, SUMS, {"question": "sum_mod_3"}),

@@ -14,12 +14,14 @@ CASES = {
     "affine-unsigned": (lambda: aggr.AffineScanAggregation(WIDTH, WIDTH, signed=False), literal.affine),
     "top-k": (lambda: aggr.TopKAggregation(WIDTH, k=1), literal.top_k),
     "top-k-largest": (lambda: aggr.TopKAggregation(WIDTH, k=3, largest=True), literal.top_k),
+    "top-rows": (lambda: aggr.TopRowsAggregation(WIDTH, k=3, sharpness=2.0), literal.top_rows),
     "logsumexp": (lambda: aggr.LogSumExpAggregation(WIDTH, temperature=2.0), literal.log_sum_exp),
     "attention": (lambda: aggr.AttentionAggregation(WIDTH, WIDTH, heads=2), literal.attention),
     "modular": (lambda: aggr.ModularAggregation(heads=2, modulus=3, sharpness=2.0, hard=False), literal.modular),
+    "phase": (lambda: aggr.PhaseAggregation(WIDTH, scale=0.7), literal.phase),
     "finite": (lambda: aggr.FiniteMonoidAggregation(heads=2, states=3), literal.finite),
 }
-COMMUTATIVE = ("lcm", "top-k", "top-k-largest", "logsumexp", "attention", "modular", "finite")
+COMMUTATIVE = ("lcm", "top-k", "top-k-largest", "top-rows", "logsumexp", "attention", "modular", "phase", "finite")
 
 
 def build(name: str, dtype=torch.float64):

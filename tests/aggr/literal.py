@@ -67,6 +67,22 @@ def top_k(m, rows):
     return torch.stack(out)
 
 
+def top_rows(m, rows):
+    key, out, left = [m.sharpness * (m.key.weight[0] * r).sum() for r in rows], [], list(range(len(rows)))
+    for place in range(m.k):
+        if place >= len(rows):
+            out.append(m.missing[place])
+            continue
+        total = sum(key[i].exp() for i in left)
+        share = {i: key[i].exp() / total for i in left}
+        mean = sum(p * rows[i].detach() for i, p in share.items())
+        best = max(left, key=lambda i: (m.sharpness * m.key.weight[0] * rows[i]).sum().item())
+        out.append(rows[best] + mean - mean.detach())
+        left.remove(best)
+        key = [key[i] + torch.log(1 - share[i]) if i in share else key[i] for i in range(len(rows))]
+    return torch.cat(out)
+
+
 def log_sum_exp(m, rows):
     if not rows:
         return m.empty
@@ -96,6 +112,13 @@ def modular(m, rows):
             )
         out.append(total)
     return torch.cat(out)
+
+
+def phase(m, rows):
+    out = torch.ones(m.heads, dtype=torch.complex128)
+    for r in rows:
+        out = out * torch.exp(2j * torch.pi * m.scale * r)
+    return torch.cat([out.real, out.imag])
 
 
 def finite(m, rows):

@@ -12,7 +12,9 @@ from structnet.aggr import (
     LCMAggregation,
     LSTMAggregation,
     ModularAggregation,
+    PhaseAggregation,
     TopKAggregation,
+    TopRowsAggregation,
     collect_losses,
 )
 from structnet.aggr.fold import fold
@@ -266,6 +268,16 @@ def test_parity_and_sums_are_exact_at_any_size():
     assert int(out.argmax()) == int(values.sum()) % 7 and float(out.max()) == 1.0
 
 
+def test_rounded_phases_are_exact_at_any_size():
+    turns = torch.randint(0, 7, (100_000,)) / 7 + 0.05 * torch.rand(100_000) + torch.randint(-3, 4, (100_000,))
+    wanted = 2 * torch.pi * ((turns * 7).round().long().sum() % 7) / 7
+    module = PhaseAggregation(1, modulus=7).eval()
+    assert close(module(turns[:, None]), torch.stack([wanted.cos(), wanted.sin()])[None], 1e-4)
+    assert not close(module.train()(turns[:, None]), torch.stack([wanted.cos(), wanted.sin()])[None], 1e-4)
+    with pytest.raises(StructureError, match="modulus >= 1"):
+        PhaseAggregation(1, modulus=0)
+
+
 def test_finite_monoid_with_the_table_of_z3():
     module = FiniteMonoidAggregation(1, 3, hard=True).eval()
     ids = torch.arange(3)
@@ -283,6 +295,18 @@ def test_top_k_counts_equal_values_twice():
     assert TopKAggregation(1, k=3)(x).tolist() == [[1.0, 1.0, 2.0]]
     with pytest.raises(StructureError, match="k >= 1"):
         TopKAggregation(1, k=0)
+    with pytest.raises(StructureError, match="k >= 1"):
+        TopRowsAggregation(1, k=0)
+
+
+def test_top_rows_carry_the_rows_of_the_best_keys():
+    module = TopRowsAggregation(2, k=2).eval()
+    with torch.no_grad():
+        module.key.weight.copy_(torch.tensor([[1.0, 0.0]]))
+        module.missing.fill_(9.0)
+    x = torch.tensor([[1.0, 5.0], [3.0, 6.0], [2.0, 7.0], [0.0, 8.0]])
+    out = module(x, torch.tensor([0, 0, 0, 1]), dim_size=3)
+    assert out.tolist() == [[3.0, 6.0, 2.0, 7.0], [0.0, 8.0, 9.0, 9.0], [9.0] * 4]
 
 
 def test_gradients_flow_through_double_precision_checks():
