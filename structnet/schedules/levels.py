@@ -96,40 +96,35 @@ def _build(tree: Tree) -> LevelSchedule:
     rank = np.empty(num_nodes, np.int64)
     rank[order] = np.arange(num_nodes)
 
-    made = height[used]
-    row_of_use = rank[used]
-    forest = len(used) == num_nodes  # then the order of rows is already the order of (level made, level of use)
-    sent = np.argsort(row_of_use) if forest else np.lexsort((row_of_use, user, made))
-    arrived = np.argsort(user * num_nodes + row_of_use, kind="stable")
-    start = _ptr(user, beyond + 1)
-    place = np.empty(len(used), np.int64)
-    place[arrived] = np.arange(len(used)) - start[user[arrived]]
+    made, row = height[used], rank[used]
+    sent, place = _traffic(made, row, user, num_nodes, beyond)
     by_parent = np.argsort(rank[edge_parent], kind="stable")
 
     rows, arity = _ptr(height, beyond), arity[order]
     edge_ptr = np.concatenate([[0], np.cumsum(arity)])
     low, high = (f.reduceat(arity, rows[:-1]) if num_nodes else arity for f in (np.minimum, np.maximum))
-    made, push, user = made[sent], row_of_use[sent] - rows[made[sent]], user[sent]
-    pair = made * (beyond + 1) + user
-    pair_at = np.flatnonzero(np.diff(pair, prepend=-1))
+    made, push, user = made[sent], row[sent] - rows[made[sent]], user[sent]
+    pair_at = np.flatnonzero(np.diff(made * (beyond + 1) + user, prepend=-1))
     flat = (order, rank, edge_ptr, place[: len(child_index)][by_parent], push, place[len(child_index) :])
     order_t, rank_t, child_ptr_t, pull_t, push_t, roots_t = (torch.from_numpy(a).to(tree.device) for a in flat)
     return LevelSchedule(
-        order=order_t,
-        rank=rank_t,
-        rows=rows.tolist(),
-        edges=edge_ptr[rows].tolist(),
-        uses=_ptr(made, beyond).tolist(),
-        pairs=_ptr(made[pair_at], beyond).tolist(),
-        arity=np.where(low == high, low, -1).tolist(),
-        plain=_plain(made, push, rows).tolist(),
-        targets=user[pair_at].tolist(),
-        sizes=np.diff(np.append(pair_at, len(used))).tolist(),
-        child_ptr=child_ptr_t,
-        pull=pull_t,
-        push=push_t,
-        roots=roots_t,
-    )
+        order=order_t, rank=rank_t, rows=rows.tolist(), edges=edge_ptr[rows].tolist(),
+        uses=_ptr(made, beyond).tolist(), pairs=_ptr(made[pair_at], beyond).tolist(),
+        arity=np.where(low == high, low, -1).tolist(), plain=_plain(made, push, rows).tolist(),
+        targets=user[pair_at].tolist(), sizes=np.diff(np.append(pair_at, len(used))).tolist(),
+        child_ptr=child_ptr_t, pull=pull_t, push=push_t, roots=roots_t,
+    )  # fmt: skip
+
+
+def _traffic(made: np.ndarray, row: np.ndarray, user: np.ndarray, num_nodes: int, beyond: int):
+    """In which order the uses are sent (by level made, level of use, row), and the place of each among those that
+    arrive at its level."""
+    forest = len(row) == num_nodes  # then the order of rows is already the order of (level made, level of use)
+    sent = np.argsort(row) if forest else np.lexsort((row, user, made))
+    arrived = np.argsort(user * num_nodes + row, kind="stable")
+    place = np.empty(len(row), np.int64)
+    place[arrived] = np.arange(len(row)) - _ptr(user, beyond + 1)[user[arrived]]
+    return sent, place
 
 
 def _ptr(index: np.ndarray, size: int) -> np.ndarray:
