@@ -25,18 +25,18 @@ class CandidateNetwork(nn.Module):
     """Recurrent relational network whose nodes are candidates (cell, digit) and whose hyperedges are units: the cell
     itself, and the row, column and box of one digit. In every round
 
-        s_u   = sum of h over the unit u                              (one sum for each of the four units of a candidate)
-        m_u   = ReLU(A_k s_u + a_k)                                   (k: kind of u; rows and columns are one kind)
-        z     = ReLU(W h + sum_u B_k m_u + E[input])                  (A and B act on units: n times cheaper)
+        s_u   = sum of h over the unit u                        (one sum for each of the four units of a candidate)
+        m_u   = ReLU(A_k s_u + a_k)                             (k: kind of u; rows and columns are one kind)
+        z     = ReLU(W h + sum_u B_k m_u + E[input])            (A and B act on units: n times cheaper)
         g, c  = U z + b
         h'    = LayerNorm(h + sigmoid(g) * c)
 
-    and a scalar readout per candidate, softmax over the digits of a cell. Weights are shared over all cells, digits, units
-    of a kind and rounds, so the network is equivariant to every relabelling of digits and every exchange of lines,
-    bands and axes, and runs on any board size.
+    and a scalar readout per candidate, softmax over the digits of a cell. Weights are shared over all cells, digits,
+    units of a kind and rounds, so the network is equivariant to every relabelling of digits and every exchange of
+    lines, bands and axes, and runs on any board size.
 
-    Differs from Palm et al. 2018 (recurrent relational networks) in: nodes are candidates, not cells; messages come from
-    units, not from pairs; no position or digit embeddings; gated residual update with layer norm instead of an LSTM.
+    Differs from Palm et al. 2018 (recurrent relational networks) in: nodes are candidates, not cells; messages come
+    from units, not from pairs; no position or digit embeddings; gated residual update with layer norm, not an LSTM.
 
     Args:
         width, hidden: sizes of h and z. Multiples of 16 run compiled (`kernels/candidate_rounds`).
@@ -47,8 +47,8 @@ class CandidateNetwork(nn.Module):
             `train_rounds`. With a carried state (`TrainSettings.carry`) there is no need of it.
         noise: standard deviation of the random start state in training.
 
-    Shapes: puzzles int64 `[boards, n * n]`, 0 = empty, digits 1 .. n -> `Solved`; no boards give empty tensors. Cost of a
-    board and round: 6 n^3 width hidden flops, and 8 n^2 width (width + hidden) for the units.
+    Shapes: puzzles int64 `[boards, n * n]`, 0 = empty, digits 1 .. n -> `Solved`; no boards give empty tensors. Cost
+    of a board and round: 6 n^3 width hidden flops, and 8 n^2 width (width + hidden) for the units.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class CandidateNetwork(nn.Module):
         return Solved(*candidate_rounds(self.weights, state, puzzles, rounds, kept))
 
     def graph_round(self, state: Tensor, given: Tensor, graph: Constraints) -> Tensor:
-        """The same round on any constraint graph: state `[candidates, width]`, input's share of z `[candidates, hidden]`."""
+        """The same round on any constraint graph: state `[candidates, width]`, given `[candidates, hidden]`."""
         z = state @ self.own + given
         for kind, index, count in graph.units:
             total = state.new_zeros(count, self.width).index_add(0, index, state)

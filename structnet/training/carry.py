@@ -11,9 +11,9 @@ from structnet.tasks.task import Batch, Task
 
 
 class Carry:
-    """Deep supervision over more rounds than fit one gradient: each update differentiates a few rounds, the states after
-    them are the starts of the next update. A place is given to a fresh sample after `most` updates, and when its sample
-    is solved, by the toss of a coin (so that the network also sees, and learns to keep, the states of solved samples).
+    """Deep supervision over more rounds than fit one gradient: each update differentiates a few rounds, the states
+    after them are the starts of the next update. A place is given to a fresh sample after `most` updates, and when its
+    sample is solved, by the toss of a coin (so that the network also sees, and learns to keep, solved states).
 
     The model has `first_state(*inputs)` and takes the state as its last argument; its output has `state`.
     """
@@ -28,7 +28,7 @@ class Carry:
         held = self.places.get(part)
         if held is None:
             return Batch((*fresh.inputs, start), fresh.target, fresh.size)
-        rows = torch.arange(len(held["stays"]), device=start.device) % fresh.size  # the last batch of an epoch is smaller
+        rows = torch.arange(len(held["stays"]), device=start.device) % fresh.size  # the last batch of an epoch is short
         old = [held[str(at)] for at in range(len(fresh.inputs))]
         new = (*fresh.inputs, fresh.target, start)
         mixed = [_choose(held["stays"], a, b[rows]) for a, b in zip((*old, held["target"], held["state"]), new)]
@@ -43,7 +43,8 @@ class Carry:
         age = age.to(solved.device) + 1
         stays = (age < self.most) & ~(solved & (torch.rand(batch.size, device=solved.device) < 0.5))
         inputs = {str(at): value for at, value in enumerate(batch.inputs[:-1])}
-        self.places[part] = {**inputs, "target": batch.target, "state": output.state.detach(), "age": age, "stays": stays}
+        left = {"target": batch.target, "state": output.state.detach(), "age": age, "stays": stays}
+        self.places[part] = {**inputs, **left}
 
 
 def _choose(stays: Tensor, old: Tensor, new: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Sudoku of any box size: files, symmetries, solver and generator."""
 
+from structnet.datasets.sudoku.canonical import canonical as canonical
+from structnet.datasets.sudoku.canonical import equivalent as equivalent
 from structnet.datasets.sudoku.files import format_board as format_board
 from structnet.datasets.sudoku.files import parse_board as parse_board
 from structnet.datasets.sudoku.files import read_boards as read_boards

@@ -76,7 +76,8 @@ def _differentiate(ctx, dlogits, dlast, _):
     weights, states, puzzles, logits = ctx.saved_tensors
     dlogits = torch.zeros_like(logits) if dlogits is None else dlogits
     dlast = torch.zeros_like(states[:, 0]) if dlast is None else dlast
-    dweights, dstart = torch.ops.structnet.candidate_rounds_backward(weights, states, puzzles, ctx.hidden, dlogits, dlast)
+    inputs = (weights, states, puzzles, ctx.hidden, dlogits, dlast)
+    dweights, dstart = torch.ops.structnet.candidate_rounds_backward(*inputs)
     return dweights, dstart, None, None, None, None, None
 
 

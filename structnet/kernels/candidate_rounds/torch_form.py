@@ -1,4 +1,4 @@
-"""The rounds in torch operations: units of a regular board are axes, so a sum and a broadcast do what a gather would."""
+"""The rounds in torch operations: units of a regular board are axes, so sums and broadcasts do what gathers would."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from structnet.kernels.candidate_rounds.weights import CandidateWeights
 from structnet.structures.constraints import BOX, CELL, LINE, Board, board_of
 
 
-def candidate_rounds(weights: CandidateWeights, state: Tensor, puzzles: Tensor, rounds: int, kept: int) -> tuple[Tensor, Tensor]:
+def candidate_rounds(
+    weights: CandidateWeights, state: Tensor, puzzles: Tensor, rounds: int, kept: int
+) -> tuple[Tensor, Tensor]:
     """Logits of the last `kept` rounds and the last state; any dtype and device, any gradient."""
     board = board_of(puzzles.shape[1])
     given = weights.input[input_kinds(puzzles, board.size)]
@@ -23,7 +25,7 @@ def candidate_rounds(weights: CandidateWeights, state: Tensor, puzzles: Tensor, 
 
 
 def one_round(weights: CandidateWeights, state: Tensor, given: Tensor, board: Board) -> Tensor:
-    """State `[boards, n, n, digits, width]` and its input's share of z `[boards, n, n, digits, hidden]` -> the next state."""
+    """State `[boards, n, n, digits, width]`, the input's share of z `[boards, n, n, digits, hidden]` -> next state."""
     rows, columns = (message(weights, LINE, state.sum(axis)) for axis in (2, 1))
     stacks = state.unflatten(2, (-1, board.box_columns)).unflatten(1, (-1, board.box_rows))
     boxes = message(weights, BOX, stacks.sum((2, 4)))  # [boards, box row, box column, digits, hidden]

@@ -31,7 +31,8 @@ class CandidateWeights(NamedTuple):
     @staticmethod
     def shapes(width: int, hidden: int) -> tuple[tuple[int, ...], ...]:
         w, h = width, hidden
-        return ((KINDS, h), (w, h), (KINDS, w, w), (KINDS, w), (KINDS, w, h), (h, 2 * w), (2 * w,), (w,), (w,), (w + 1,))
+        messages = ((KINDS, h), (w, h), (KINDS, w, w), (KINDS, w), (KINDS, w, h))
+        return (*messages, (h, 2 * w), (2 * w,), (w,), (w,), (w + 1,))
 
     @staticmethod
     def unflat(flat: Tensor, width: int, hidden: int) -> CandidateWeights:
