@@ -133,3 +133,14 @@ def test_parameters_and_edges():
         encoder(torch.zeros(2, WIDTH).double(), Segments.from_lengths(torch.tensor([2, 0])))
     nothing = Segments.from_lengths(torch.empty(0, dtype=torch.int64))
     assert encoder(torch.zeros(0, WIDTH).double(), nothing).shape == (0, WIDTH)
+
+
+def test_the_first_list_takes_the_best_of_every_chunk():
+    model = build().train()
+    chunks, beams = Segments.from_lengths(torch.tensor([2, 1])), Segments.from_lengths(torch.tensor([2, 3, 2]))
+    levels = [model._align(chunks, beams, torch.zeros(7, dtype=torch.float64)) for _ in range(20)]
+    for level in levels:
+        assert level.lists.tolist() == [3, 2] and level.sizes.tolist() == [2, 1]
+        assert level.row[:2].tolist() == [0, 2]  # the first list; of equally good beams the first
+        assert level.row[6:].tolist() == [5, 6]  # one chunk alone is done: its beams as they are
+    assert len({tuple(level.row[2:6].tolist()) for level in levels}) > 1
