@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
+from types import SimpleNamespace
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -14,7 +20,8 @@ from structnet.models.evolvegcn import EvolveGCN
 from structnet.models.gcrn_import import from_pyg_temporal
 
 NODES, EDGES, IN, HIDDEN, STEPS, ORDER = 2000, 16000, 32, 64, 12, 3
-TESTS = "tests/models/test_gcrn.py tests/models/test_evolvegcn.py tests/cells/test_graph_filters.py"
+TESTS = "tests/models/test_gcrn.py tests/models/test_evolvegcn.py tests/cells/test_graph_filters.py "
+TESTS += "tests/kernels/test_lstm_gates.py"
 Outputs = list[Tensor]
 
 
@@ -80,6 +87,36 @@ class SnapshotEvolveGCN(nn.Module):
         return outputs
 
 
+def pyg_temporal() -> Any:
+    """`torch_geometric_temporal.nn.recurrent` where it is installed. Its wheel (0.56.2) imports `torch_sparse` for a
+    type that this benchmark never meets; without it a stand-in is enough."""
+    if importlib.util.find_spec("torch_sparse") is None:
+        sys.modules.setdefault("torch_sparse", SimpleNamespace(SparseTensor=type("SparseTensor", (), {})))  # type: ignore[arg-type]
+    try:
+        return importlib.import_module("torch_geometric_temporal.nn.recurrent")
+    except ImportError:
+        return None
+
+
+def their_lstm(peer: PerGateLSTM) -> Any:
+    """PyTorch Geometric Temporal's `GConvLSTM` with the weights of `peer`, run over a series."""
+    library = pyg_temporal()
+    if library is None:
+        return None
+    cell = library.GConvLSTM(IN, HIDDEN, ORDER)
+    cell.load_state_dict(peer.state_dict())
+
+    def run(xs: Tensor, edge_index: Tensor) -> Tensor:
+        h = c = None
+        outputs = []
+        for x in xs.unbind(1):
+            h, c = cell(x, edge_index, H=h, C=c)
+            outputs.append(h)
+        return torch.stack(outputs, 1)
+
+    return cell, run
+
+
 def agree(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
@@ -108,8 +145,14 @@ def gcrn(backward: bool) -> Case:
         "torch LSTM, no graph": lambda: step(dense, lambda: dense(x)[0]),
     }
 
+    theirs = their_lstm(peer)
+    if theirs is not None:
+        forms["PyG Temporal GConvLSTM"] = lambda: step(theirs[0], lambda: theirs[1](x, edge_index))
+
     def check() -> None:
         agree(forms["structnet GCRN"](), forms["eight ChebConv a step"]())
+        if theirs is not None:
+            agree(forms["structnet GCRN"](), forms["PyG Temporal GConvLSTM"]())
         if backward:
             agree(ours.cells[0].bias.grad[:HIDDEN], peer.b_i.grad[0])  # type: ignore[union-attr]
 
@@ -134,6 +177,19 @@ def evolve(variant: str) -> Case:
         f"structnet EvolveGCN-{variant}": lambda: step(lambda: model.series(snapshots)[0]),
         "snapshot by snapshot": lambda: step(lambda: peer(snapshots)),
     }
+
+    library = pyg_temporal()
+    if library is not None:  # timed as it is: its mathematics is another (rows, not columns), so it is not compared
+        cell = getattr(library, f"EvolveGCN{variant}")(*([NODES] if variant == "H" else []), HIDDEN)
+
+        def theirs() -> Tensor:
+            cell.weight = None  # what its examples do between epochs
+            cell.zero_grad()
+            outputs = [cell(data.x, data.edge_index) for data in snapshots]
+            sum(out.square().mean() for out in outputs).backward()  # type: ignore[union-attr]
+            return torch.cat(outputs)
+
+        forms[f"PyG Temporal EvolveGCN{variant}"] = theirs
 
     def check() -> None:
         one, grads = next(iter(forms.values()))(), [p.grad.clone() for p in model.parameters()]  # type: ignore[union-attr]

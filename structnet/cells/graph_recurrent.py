@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from structnet.cells.graph_filters import GraphFilter, Operators
 from structnet.errors import StructureError
+from structnet.kernels.lstm_gates import lstm_gates, torch_form
 
 PEEPHOLES = ("none", "channel", "node")
 
@@ -86,18 +87,18 @@ class GraphLSTMCell(GraphGates):
             gates, c = projected, self.zeros(projected)
         else:
             gates, c = affine(projected, self.filter.basis(state[0], operators), self.weight_h), state[1]
-        return _lstm(gates, c, *self._peepholes(c))
+        if self.peephole is None or self.peephole.dim() == 2:
+            return lstm_gates(gates, c, self.peephole)
+        return torch_form.lstm_gates(gates, c, self._node_peepholes(c))
 
-    def _peepholes(self, c: Tensor) -> tuple[Tensor | None, ...]:
-        if self.peephole is None:
-            return None, None, None
-        if self.peephole.dim() == 2:
-            return self.peephole.unbind()
+    def _node_peepholes(self, c: Tensor) -> Tensor:
+        """`[3, N, ..., H]`: copies for a batch of graphs with the same nodes."""
+        assert self.peephole is not None
         nodes = self.peephole.shape[1]
         if c.shape[0] % nodes:
             raise StructureError(f"graphs of {nodes} nodes (peephole='node')", f"{c.shape[0]}", 'peephole="channel"')
-        copies = self.peephole.repeat(1, c.shape[0] // nodes, 1)  # a batch of graphs with the same nodes
-        return copies.view(3, c.shape[0], *[1] * (c.dim() - 2), -1).unbind()
+        copies = self.peephole.repeat(1, c.shape[0] // nodes, 1)
+        return copies.view(3, c.shape[0], *[1] * (c.dim() - 2), -1)
 
 
 class GraphGRUCell(GraphGates):
@@ -142,15 +143,3 @@ def affine(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """`start + x @ weight` in one call; start `[..., W]` or `[W]`."""
     flat = start if start.dim() == 1 else start.reshape(-1, start.shape[-1])
     return torch.addmm(flat, x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], -1)
-
-
-def _lstm(
-    gates: Tensor, c: Tensor, peep_i: Tensor | None, peep_f: Tensor | None, peep_o: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    i, f, candidate, o = gates.chunk(4, -1)
-    if peep_i is not None and peep_f is not None:
-        i, f = torch.addcmul(i, peep_i, c), torch.addcmul(f, peep_f, c)
-    c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), candidate.tanh())
-    if peep_o is not None:
-        o = torch.addcmul(o, peep_o, c)
-    return o.sigmoid() * c.tanh(), c

@@ -117,7 +117,8 @@ class EvolveGCN(nn.Module):
         used = []
         for data in snapshots:
             _, state = self(data, state)
-            used.append([layer.recurrence.output(now).transpose(*layer._axes) for layer, now in zip(self.layers, state)])
+            pairs = zip(self.layers, state)
+            used.append([layer.recurrence.output(now).transpose(*layer._axes) for layer, now in pairs])
         return [torch.stack(steps) for steps in zip(*used)]
 
 

@@ -37,8 +37,8 @@ class Forecaster(nn.Module):
             channels, without recurrence.
         order: K of the graph filter.
 
-    Shapes: one graph, x `[N, B, T, C]` -> `[N, B, horizon, C]`; or a list of T snapshots, each a PyG `Batch` of B graphs,
-    x `[B * N, C]` -> `[B * N, horizon, C]`. Nothing is kept between calls.
+    Shapes: one graph, x `[N, B, T, C]` -> `[N, B, horizon, C]`; or a list of T snapshots, each a PyG `Batch` of B
+    graphs, x `[B * N, C]` -> `[B * N, horizon, C]`. Nothing is kept between calls.
     """
 
     def __init__(

@@ -16,15 +16,15 @@ from structnet.unroll import unroll_snapshots
 
 
 class GCNGRU(nn.Module):
-    """"GCN-GRU" and "GCN" of Pareja et al. 2020, section 4.2: Kipf and Welling's layers, H' = relu(A^ H W), in every
+    """ "GCN-GRU" and "GCN" of Pareja et al. 2020, section 4.2: Kipf and Welling's layers, H' = relu(A^ H W), in every
     snapshot; a GRU then reads each node's embeddings in the order of time.
 
     Args:
         in_channels, hidden, num_layers: F -> D -> ... -> D.
         cell: "gru", "lstm", "rnn", or "none" for the static GCN.
 
-    Call `out, state = model(data, state)`, or `series`; the state is a row per node (None at the start, and for "none").
-    The node set is the same in all snapshots (`carry_rows` moves a state to another).
+    Call `out, state = model(data, state)`, or `series`; the state is a row per node (None at the start, and for
+    "none"). The node set is the same in all snapshots (`carry_rows` moves a state to another).
     """
 
     def __init__(self, in_channels: int, hidden: int, num_layers: int = 2, cell: str = "gru"):

@@ -25,15 +25,17 @@ ELEMENTS = 1 << 22  # of one block of hidden units of pairs
 
 class LinkPredictor(nn.Module):
     """Embeddings of the last snapshot of a window, then score(u, v) = w . relu(U h_u + V h_v + b) + c (Pareja et al.
-    2020, section 4.1 and released code: a two-layer decoder on the two embeddings, here split per node, which is exact).
+    2020, section 4.1 and released code: a two-layer decoder on the two embeddings, here split per node, which is
+    exact).
 
     Args:
         in_channels, hidden: of the encoder.
         encoder: a name in `ENCODERS`.
         decoder_hidden: width of the decoder.
-        history: also look at what is known without a graph network: h_u gains the facts of `PairHistory.node`, and every
-            pair seen before a learned bonus from its facts and its two nodes'. Not in the paper; the training-free floors
-            use parts of this.
+        history: also look at what is known without a graph network: h_u gains the facts of `PairHistory.node`, and
+            every
+            pair seen before a learned bonus from its facts and its two nodes'. Not in the paper; the training-free
+            floors use parts of this.
 
     Call it with a list of snapshots (and a `PairHistory` if `history`); it returns `LinkScores`.
     """

@@ -22,7 +22,9 @@ class NodeClassifier(nn.Module):
     A list of snapshots -> logits `[N]` of the last one.
     """
 
-    def __init__(self, in_channels: int = 166, hidden: int = 100, encoder: str = "evolvegcn-o", decoder_hidden: int = 100):
+    def __init__(
+        self, in_channels: int = 166, hidden: int = 100, encoder: str = "evolvegcn-o", decoder_hidden: int = 100
+    ):
         super().__init__()
         known = [name for name in ENCODERS if name != "gcn-gru"]  # its state belongs to fixed nodes
         if encoder not in known:

@@ -18,17 +18,18 @@ class WordModel(nn.Module):
 
         x_CNN = sum_k theta_k T_k(L~) e_w;   Wx x_CNN = sum_k theta_k (T_k(L~) E)[w],   E = Wx^T  `[V, 4 H]`
 
-    so the convolution is a polynomial of the Laplacian on the table E, once per batch, and a look-up per word: exact, and
-    no one-hot vector is ever made.
+    so the convolution is a polynomial of the Laplacian on the table E, once per batch, and a look-up per word: exact,
+    and no one-hot vector is ever made.
 
     Args:
         words, hidden: V and H.
         order: K; 1 is the plain LSTM with one-hot input.
-        append: the LSTM reads x and x_CNN (their parameter count, 8,000,002 more than the LSTM's at K = 2) or x_CNN alone.
+        append: the LSTM reads x and x_CNN (their parameter count, 8,000,002 more than the LSTM's at K = 2) or x_CNN
+            alone.
         dropout: on the LSTM's outputs.
 
-    Shapes: tokens int64 `[T, B]` -> logits `[T, B, V]`; state (h, c) `[B, H]` each, in and out. The graph is a PyG graph of V
-    nodes. Differs from the paper in the reading of "dropout 0.75" (here the share dropped).
+    Shapes: tokens int64 `[T, B]` -> logits `[T, B, V]`; state (h, c) `[B, H]` each, in and out. The graph is a PyG
+    graph of V nodes. Differs from the paper in the reading of "dropout 0.75" (here the share dropped).
     """
 
     def __init__(self, words: int, hidden: int = 200, order: int = 2, append: bool = True, dropout: float = 0.0):

@@ -17,12 +17,14 @@ from structnet.report.charts import line_chart
 from structnet.report.html import write_page
 
 PLAYER = """<figure class="player"><canvas width="1640" height="1000" style="width:820px;height:500px"></canvas>
-<div><button type="button">play</button> <input type="range" min="0" value="0" style="width:520px;vertical-align:middle">
+<div><button type="button">play</button>
+<input type="range" min="0" value="0" style="width:520px;vertical-align:middle">
 <span></span></div></figure>
 <script>
 { const data = DATA, root = document.currentScript.previousElementSibling, canvas = root.querySelector("canvas");
 const pen = canvas.getContext("2d"), slider = root.querySelector("input"), label = root.querySelector("span");
-const W = canvas.width, H = canvas.height, x = n => 40 + data.at[n][0] * (W - 80), y = n => 40 + data.at[n][1] * (H - 80);
+const W = canvas.width, H = canvas.height;
+const x = n => 40 + data.at[n][0] * (W - 80), y = n => 40 + data.at[n][1] * (H - 80);
 slider.max = data.edges.length - 1;
 const key = e => e[0] + "-" + e[1];
 function draw() {
@@ -31,21 +33,25 @@ function draw() {
   for (const e of now) {
     const fresh = !before.has(key(e));
     pen.strokeStyle = fresh ? "rgba(217,130,43,.75)" : "rgba(37,99,176,.75)";
-    pen.lineWidth = 1.5 + 2 * Math.log2(1 + e[2]); pen.beginPath(); pen.moveTo(x(e[0]), y(e[0])); pen.lineTo(x(e[1]), y(e[1])); pen.stroke();
+    pen.lineWidth = 1.5 + 2 * Math.log2(1 + e[2]); pen.beginPath(); pen.moveTo(x(e[0]), y(e[0]));
+      pen.lineTo(x(e[1]), y(e[1])); pen.stroke();
     for (const n of [e[0], e[1]]) degree[n] = (degree[n] || 0) + 1;
   }
   for (let n = 0; n < data.at.length; n++) {
     pen.fillStyle = degree[n] ? "#1d2733" : "#c9d0d8"; pen.beginPath();
     pen.arc(x(n), y(n), degree[n] ? 5 + 2.5 * Math.sqrt(degree[n]) : 4, 0, 7); pen.fill();
-    if (data.names.length && (degree[n] || data.at.length <= 40)) { pen.font = "22px system-ui, sans-serif"; pen.fillText(data.names[n], x(n) + 10, y(n) - 9); }
+    if (data.names.length && (degree[n] || data.at.length <= 40)) { pen.font = "22px system-ui, sans-serif";
+      pen.fillText(data.names[n], x(n) + 10, y(n) - 9); }
   }
-  label.textContent = `step ${data.first + t}: ${now.length} edges, ${now.filter(e => !before.has(key(e))).length} of them new (orange)`;
+  const fresh = now.filter(e => !before.has(key(e))).length;
+  label.textContent = `step ${data.first + t}: ${now.length} edges, ${fresh} new (orange)`;
 }
 let timer = null;
 root.querySelector("button").onclick = () => {
   if (timer) { clearInterval(timer); timer = null; return; }
   if (+slider.value == +slider.max) slider.value = -1;
-  timer = setInterval(() => { slider.value = +slider.value + 1; draw(); if (+slider.value == +slider.max) { clearInterval(timer); timer = null; } }, 350);
+  timer = setInterval(() => { slider.value = +slider.value + 1; draw();
+    if (+slider.value == +slider.max) { clearInterval(timer); timer = null; } }, 350);
 };
 slider.oninput = draw; draw(); }
 </script>"""
@@ -82,8 +88,8 @@ def player(snapshots: Sequence[Data], most: int = 150, first: int = 0, names: Se
     union.add_edges_from((a, b) for step in edges for a, b, _ in step)
     layout = nx.spring_layout(union, seed=0, k=1.6 / max(len(kept), 1) ** 0.5, iterations=80)
     position = torch.tensor([list(layout[n]) for n in range(len(kept))])
-    low, high = position.min(0).values, position.max(0).values
-    unit = ((position - low) / (high - low).clamp(min=1e-9)).tolist()
+    low, high = position.quantile(torch.tensor([0.02, 0.98]), 0)  # what is not linked to the rest flies far off
+    unit = ((position - low) / (high - low).clamp(min=1e-9)).clamp(-0.03, 1.03).tolist()
     data = {"at": [[round(a, 4), round(b, 4)] for a, b in unit], "edges": edges, "first": first,
             "names": [escape(names[n]) for n in kept.tolist()] if names else []}  # fmt: skip
     return PLAYER.replace("DATA", json.dumps(data).replace("</", "<\\/"))

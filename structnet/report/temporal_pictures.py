@@ -15,7 +15,9 @@ def link_pictures(model: Any, split: LinkSplit) -> list[tuple[str, str]]:
     """The snapshots of the split and, for an encoder whose weights evolve, their singular values."""
     steps, end = split.steps, split.first + len(split)
     start = max(0, end - 30)
-    pictures = [("Snapshots up to the end of the split, most active nodes", player(steps.snapshots[start:end], first=start))]
+    pictures = [
+        ("Snapshots up to the end of the split, most active nodes", player(steps.snapshots[start:end], first=start))
+    ]
     if hasattr(model.encoder, "trajectory"):
         window = steps.window(end - 1, min(end - 1, 30), model.encoder.layers[0].weight.shape[0])
         with torch.no_grad():
@@ -32,4 +34,7 @@ def forecast_pictures(model: Any, split: ForecastSplit) -> list[tuple[str, str]]
     truth = batch.target[:, :, 0, 0]
     names = split.series.signal.names
     nodes = truth.std(0).argsort(descending=True)[:4].tolist()
-    return [(f"{names[n] if names else f'node {n}'}, one step ahead", forecast_chart(truth[:, n], said[:, n])) for n in nodes]
+    return [
+        (f"{names[n] if names else f'node {n}'}, one step ahead", forecast_chart(truth[:, n], said[:, n]))
+        for n in nodes
+    ]

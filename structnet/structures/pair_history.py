@@ -23,8 +23,8 @@ class PairHistory:
         age: float `[P]`, whole steps since the pair was last seen (0: in the present one).
         recent, total: float `[N]`, events that reached a node in the last `window` steps and ever.
         pair: float `[P, 10]`, for learners, all logarithms: exact age twice (log(1 + a), log(0.01 + a)), time from the
-            first to the last event, number of events; events that fade with half-lives of 0.25, 1, 3, 10 steps; those of
-            half-life 3 in the pair's own direction, and in the other.
+            first to the last event, number of events; events that fade with half-lives of 0.25, 1, 3, 10 steps; those
+            of half-life 3 in the pair's own direction, and in the other.
         node: float `[N, 7]`, likewise: recent, total, steps idle, and fading events with the four half-lives.
     """
 

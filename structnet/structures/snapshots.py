@@ -123,8 +123,8 @@ class EdgeStream:
         return since.to(torch.int64) // int(length) if whole else self.clock(length, start).floor().to(torch.int64)
 
     def snapshots(self, steps: Tensor, count: int | None = None) -> Snapshots:
-        """One graph per step 0 .. count - 1, empty steps too. Repeated pairs of a step are one edge: `edge_weight` is the
-        number of events and, where the stream has weights, `edge_attr` `[E, 1]` their sum.
+        """One graph per step 0 .. count - 1, empty steps too. Repeated pairs of a step are one edge: `edge_weight` is
+        the number of events and, where the stream has weights, `edge_attr` `[E, 1]` their sum.
 
         Args:
             steps: of every edge, as `steps(length)` gives them, or any non-decreasing int64 `[E]`.

@@ -1,4 +1,4 @@
-"""Moving digits: the published network at several K, the same without a graph, and a graph network without recurrence."""
+"""Moving digits: the published network at several K, without a graph, and a graph network without recurrence."""
 
 from structnet.models.encoder_forecaster import EncoderForecaster
 from structnet.models.forecaster import Forecaster
@@ -8,10 +8,11 @@ from structnet.training.settings import TrainSettings
 
 RECIPE = TrainSettings(epochs=20, batch_size=16, bucket=1, lr=1e-3, weight_decay=0.0)
 
-SYSTEMS = {
-    f"gcrn-k{k}": System(MovingDigits, EncoderForecaster, {"order": k}, RECIPE) for k in (3, 5, 7, 9)
-}
+SYSTEMS = {f"gcrn-k{k}": System(MovingDigits, EncoderForecaster, {"order": k}, RECIPE) for k in (3, 5, 7, 9)}
 SYSTEMS["lstm"] = System(MovingDigits, EncoderForecaster, {"order": 1}, RECIPE)  # every patch by itself
 SYSTEMS["gcn"] = System(
-    MovingDigits, Forecaster, {"channels": 16, "lags": 10, "horizon": 10, "hidden": 256, "encoder": "gcn", "order": 3}, RECIPE
+    MovingDigits,
+    Forecaster,
+    {"channels": 16, "lags": 10, "horizon": 10, "hidden": 256, "encoder": "gcn", "order": 3},
+    RECIPE,
 )

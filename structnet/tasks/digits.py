@@ -38,15 +38,17 @@ class MovingDigits:
     """Frames of 64 x 64 pixels, two digits, patches of 4 x 4: 256 nodes of 16 values on a k-nearest-neighbour grid.
 
     Args:
-        folder: with MNIST's test digits (`t10k-images-idx3-ubyte[.gz]`), or "" for STRUCTNET_DATA. The parts use disjoint
+        folder: with MNIST's test digits (`t10k-images-idx3-ubyte[.gz]`), or "" for STRUCTNET_DATA. The parts use
+            disjoint
             thirds of them.
-        sequences: of the training part; a fifth of it validates, three tenths test (10,000 / 2,000 / 3,000 as published).
+        sequences: of the training part; a fifth of it validates, three tenths test (10,000 / 2,000 / 3,000 as
+            published).
         neighbours: k of the grid. rotate: the digits also turn. frames: read and asked, each.
         seed: of all draws.
 
-    Scores: `gain`, 1 - CE / CE of the mean picture; `ce`, binary cross-entropy summed over the asked frames (the published
-    figure). Floors: the mean picture, and the last frame (clamped to 0.01 .. 0.99). Rendered here: figures are not those of
-    the published file.
+    Scores: `gain`, 1 - CE / CE of the mean picture; `ce`, binary cross-entropy summed over the asked frames (the
+    published figure). Floors: the mean picture, and the last frame (clamped to 0.01 .. 0.99). Rendered here: figures
+    are not those of the published file.
     """
 
     name = "digits"
@@ -56,7 +58,13 @@ class MovingDigits:
     chance = 0.0
 
     def __init__(
-        self, folder: str = "", sequences: int = 500, neighbours: int = 8, rotate: bool = False, frames: int = 10, seed: int = 0
+        self,
+        folder: str = "",
+        sequences: int = 500,
+        neighbours: int = 8,
+        rotate: bool = False,
+        frames: int = 10,
+        seed: int = 0,
     ):
         folder = folder or os.environ.get("STRUCTNET_DATA", ".")
         self.args, self.frames, self.neighbours = (folder, sequences, rotate, 2 * frames, seed), frames, neighbours
@@ -77,7 +85,9 @@ class MovingDigits:
         return F.binary_cross_entropy_with_logits(output.transpose(0, 1), batch.target)
 
     def score(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
-        ce = F.binary_cross_entropy_with_logits(output.transpose(0, 1), batch.target, reduction="none").flatten(1).sum(1)
+        ce = (
+            F.binary_cross_entropy_with_logits(output.transpose(0, 1), batch.target, reduction="none").flatten(1).sum(1)
+        )
         mean = self._mean().to(batch.target).expand_as(batch.target)
         base = F.binary_cross_entropy(mean, batch.target, reduction="none").flatten(1).sum(1)
         return {"gain": -ce, "ce": ce, "base": base}

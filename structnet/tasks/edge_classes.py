@@ -33,8 +33,8 @@ class EdgeClassSplit(LinkSplit):
 
 
 class EdgeClasses(Links):
-    """Pareja et al. 2020, section 4.3: the majority sign of the ratings of an edge in its step, from the snapshots up to
-    this step. F1 is that of the negative class, of all edges of a split together.
+    """Pareja et al. 2020, section 4.3: the majority sign of the ratings of an edge in its step, from the snapshots up
+    to this step. F1 is that of the negative class, of all edges of a split together.
 
     Args:
         data: "otc" or "alpha". `folder`: where its files are.
@@ -85,7 +85,10 @@ class EdgeClasses(Links):
             target = part.batch(torch.tensor([row])).target
             past = step_of < part.first + row
             known = torch.zeros(stream.num_nodes).index_add(0, stream.target[past], stream.weight[past].float())
-            said = {"all positive": torch.ones_like(target.y) > 0, "sign of the target's past": known[target.edge_index[1]] >= 0}
+            said = {
+                "all positive": torch.ones_like(target.y) > 0,
+                "sign of the target's past": known[target.edge_index[1]] >= 0,
+            }
             for name, answer in said.items():
                 marks[name].append(_counts(answer, target.y > 0))
         return {name: f1_summary({k: torch.cat([m[k] for m in each]) for k in each[0]}) for name, each in marks.items()}
@@ -94,9 +97,11 @@ class EdgeClasses(Links):
 def _counts(said: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """Per step `[1]`: counts for the F1 of the class False."""
     pairs = {"tp": ~said & ~truth, "fp": ~said & truth, "fn": said & ~truth, "right": said == truth}
-    return {"f1": f1(*(pairs[k].sum()[None].double() for k in ("tp", "fp", "fn")))} | {
-        name: value.sum()[None] for name, value in pairs.items()
-    } | {"count": torch.tensor([len(truth)])}
+    return (
+        {"f1": f1(*(pairs[k].sum()[None].double() for k in ("tp", "fp", "fn")))}
+        | {name: value.sum()[None] for name, value in pairs.items()}
+        | {"count": torch.tensor([len(truth)])}
+    )
 
 
 def f1(tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:

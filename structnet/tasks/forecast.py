@@ -81,9 +81,9 @@ class Forecast:
         data: a name in `DATA`. `folder`: where its files are.
         lags, horizon: steps read and asked.
 
-    Scores: `skill` = 1 - MSE / MSE of the training mean (what an untrained readout learns first: 0 is nothing), `mse` in
-    the model's units, and `mae`, `rmse` in those of the data, over all steps ahead and for single ones. `floors` fits AR(p)
-    on all windows before the split.
+    Scores: `skill` = 1 - MSE / MSE of the training mean (what an untrained readout learns first: 0 is nothing), `mse`
+    in the model's units, and `mae`, `rmse` in those of the data, over all steps ahead and for single ones. `floors`
+    fits AR(p) on all windows before the split.
     """
 
     name = "forecast"

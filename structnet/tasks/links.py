@@ -110,13 +110,14 @@ class Links:
         protocol: "all_pairs" (EvolveGCN: MRR and MAP among all pairs of nodes) or "best_of_1000" (ROLAND: the best true
             edge of a source among 1,000 random targets). Their figures must not be put into one table.
         directed: edges as they are; else every edge both ways, as EvolveGCN has them.
-        loss: "cross_entropy" with `negatives` drawn false pairs per true one and `weight` on the true class (the paper),
+        loss: "cross_entropy" with `negatives` drawn false pairs per true one and `weight` on the true class (the
+            paper),
             or "softmax" over all targets of each source that has a true edge, the mean of its true edges' logarithms.
         precision: MAP, which needs all N^2 scores, on the validation split too; the test split always has it.
 
-    The split by steps: train `[history, floor(T p))`, validation up to `floor(T (p + q))`, test the rest, T the number of
-    the last step; step t is asked for t + 1. The one-hot degree is as wide as the largest degree of *all* steps, as in
-    the released code: it knows that much about the future.
+    The split by steps: train `[history, floor(T p))`, validation up to `floor(T (p + q))`, test the rest, T the number
+    of the last step; step t is asked for t + 1. The one-hot degree is as wide as the largest degree of *all* steps, as
+    in the released code: it knows that much about the future.
     """
 
     name = "links"
@@ -221,7 +222,9 @@ class Links:
         for row in range(len(part)):
             t = part.first + row
             facts, true = part.steps.facts(t), part.steps.snapshots[t + 1].edge_index
-            target = Data(edge_index=true, num_nodes=facts.num_nodes, precision=self.precision or part.name != self.validation)
+            target = Data(
+                edge_index=true, num_nodes=facts.num_nodes, precision=self.precision or part.name != self.validation
+            )
             batch = Batch((None, facts), target, 1, {"step": torch.tensor([t])})
             for name, floor in LINK_FLOORS.items():
                 marks[name].append(self.score(floor(facts), batch))
@@ -233,8 +236,8 @@ def _mean(marks: list[dict[str, Tensor]]) -> dict[str, float]:
 
 
 def _negatives(true: Tensor, window: Snapshots, times: int, generator: torch.Generator) -> Tensor:
-    """The released code's false pairs: sources among those of true edges, targets among nodes with an edge in the window,
-    `times` as many as true ones; those that happen to be true, or loops, are dropped."""
+    """The released code's false pairs: sources among those of true edges, targets among nodes with an edge in the
+    window, `times` as many as true ones; those that happen to be true, or loops, are dropped."""
     count = times * true.shape[1]
     active = torch.cat([graph.edge_index.flatten() for graph in window]).unique()  # type: ignore[union-attr]
     if not count or not active.numel():
@@ -265,5 +268,3 @@ def _steps(name: str, folder: str, directed: bool) -> Steps:
 @cache
 def _width(name: str, folder: str, directed: bool) -> int:
     return _steps(name, folder, directed).width()
-
-

@@ -55,7 +55,9 @@ class NodeClasses:
     in_range = frozenset()
     chance = 0.0
 
-    def __init__(self, folder: str = "", history: int = 5, weight: float = 0.7, train: float = 0.64, validation: float = 0.1):
+    def __init__(
+        self, folder: str = "", history: int = 5, weight: float = 0.7, train: float = 0.64, validation: float = 0.1
+    ):
         self.folder, self.history, self.weight, self.shares = folder, history, weight, (train, validation)
 
     def split(self, name: str) -> NodeClassSplit:

@@ -23,7 +23,8 @@ class PairScores(Protocol):
 
 
 def expected_reciprocal(greater: Tensor, equal: Tensor) -> Tensor:
-    """The expectation of 1 / rank with ties in random order: `greater` entries lie above, `equal` (itself included) tie.
+    """The expectation of 1 / rank with ties in random order: `greater` entries lie above, `equal` (itself included)
+    tie.
 
     The mean of 1 / (greater + 1) ... 1 / (greater + equal), by the harmonic numbers."""
     top = int((greater + equal).max()) if greater.numel() else 0
@@ -62,7 +63,7 @@ def all_pairs(
     if precision:
         at_least = above.flip(0).cumsum(0).flip(0)[1:]  # pairs with a score of this level or more
         right = hits.flip(0).cumsum(0).flip(0)
-        found["map"] = (hits / len(true) * right / at_least.clamp(min=1)).sum()
+        found["map"] = (hits.double() * right / at_least.clamp(min=1)).sum() / len(true)
     return found
 
 

@@ -94,7 +94,9 @@ def _labels(path: Path) -> dict[int, int]:
     for number, line in enumerate(content(path).decode().splitlines()[1:], 2):
         cells = line.split(",")
         if len(cells) != 2 or cells[1] not in known:
-            raise StructureError("transaction,1|2|unknown", f"{line[:40]!r} in line {number} of {path}", "the whole file")
+            raise StructureError(
+                "transaction,1|2|unknown", f"{line[:40]!r} in line {number} of {path}", "the whole file"
+            )
         found[int(cells[0])] = known[cells[1]]
     return found
 

@@ -23,7 +23,9 @@ def locate(folder: str | Path, *names: str) -> Path:
             for path in (place / name, place / f"{name}.gz"):
                 if path.exists():
                     return path
-    raise StructureError(f"{' or '.join(names)} in a folder", f"none in {base}", "--task_args.folder, or STRUCTNET_DATA")
+    raise StructureError(
+        f"{' or '.join(names)} in a folder", f"none in {base}", "--task_args.folder, or STRUCTNET_DATA"
+    )
 
 
 def content(path: Path, sha256: str | None = None) -> bytes:

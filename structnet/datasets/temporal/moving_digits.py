@@ -17,8 +17,8 @@ IMAGES = "t10k-images-idx3-ubyte"
 
 
 def digit_images(folder: str | Path) -> np.ndarray:
-    """MNIST digits from an idx file (the test set's, plain or .gz, also in a folder moving_mnist), float32 `[n, 28, 28]`
-    in 0 .. 1. Raises StructureError for a file that is not whole."""
+    """MNIST digits from an idx file (the test set's, plain or .gz, also in a folder moving_mnist), float32 `[n, 28,
+    28]` in 0 .. 1. Raises StructureError for a file that is not whole."""
     names = [Path(folder) / sub / f"{IMAGES}{end}" for sub in (".", "moving_mnist") for end in ("", ".gz")]
     path = next((name for name in names if name.exists()), None)
     if path is None:
@@ -26,7 +26,9 @@ def digit_images(folder: str | Path) -> np.ndarray:
     data = content(path)
     magic, count, rows, columns = np.frombuffer(data[:16], ">i4")
     if magic != 2051 or len(data) != 16 + count * rows * columns:
-        raise StructureError(f"{count} images of {rows} x {columns}", f"{len(data):,} bytes in {path}", "the whole file")
+        raise StructureError(
+            f"{count} images of {rows} x {columns}", f"{len(data):,} bytes in {path}", "the whole file"
+        )
     return np.frombuffer(data, np.uint8, offset=16).reshape(count, rows, columns).astype(np.float32) / 255
 
 

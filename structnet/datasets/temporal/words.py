@@ -30,7 +30,8 @@ class Text:
 
 def read_text(folder: str | Path = "", words: int = 10_000) -> Text:
     """The Penn Treebank files `ptb.train.txt`, `ptb.valid.txt`, `ptb.test.txt` of a folder (one sentence a line, an end
-    mark is added), or for "" the sample that ships: Genesis of the King James Bible, its verses cut 80 : 10 : 10 in order.
+    mark is added), or for "" the sample that ships: Genesis of the King James Bible, its verses cut 80 : 10 : 10 in
+    order.
 
     Args:
         words: size of the vocabulary, of the training part; all others are <unk>.
@@ -60,9 +61,9 @@ def read_text(folder: str | Path = "", words: int = 10_000) -> Text:
 def word_graph(tokens: Tensor, size: int, neighbours: int = 4, width: int = 64, window: int = 2) -> Data:
     """k nearest neighbours by cosine of word vectors, symmetric, weights exp(-d^2 / sigma^2) as for the pixels of GCRN.
 
-    The vectors are the leading `width` singular vectors of the shifted-free positive pointwise mutual information of words
-    at most `window` apart: what word2vec factorises (Levy and Goldberg 2014), without its random draws. Seo et al. 2018
-    use gensim's word2vec, 200 wide. Cost O(size^2 width): seconds for 10,000 words.
+    The vectors are the leading `width` singular vectors of the shifted-free positive pointwise mutual information of
+    words at most `window` apart: what word2vec factorises (Levy and Goldberg 2014), without its random draws. Seo et
+    al. 2018 use gensim's word2vec, 200 wide. Cost O(size^2 width): seconds for 10,000 words.
     """
     counts = torch.zeros(size, size)
     for gap in range(1, window + 1):

@@ -1,0 +1,100 @@
+"""One LSTM step behind its products: the registered op and the choice of its form."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from structnet.errors import StructureError
+from structnet.kernels.lstm_gates import cpu, torch_form
+from structnet.kernels.ragged import compiled_for
+
+
+def lstm_gates(gates: Tensor, c: Tensor, peephole: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The elementwise part of an LSTM step with peepholes, in one pass over memory.
+
+        i = s(a_i + p_i . c)    f = s(a_f + p_f . c)     c' = f . c + i . tanh(a_g)
+        o = s(a_o + p_o . c')   h = o . tanh(c')
+
+    Args:
+        gates: a, `[..., 4 D]`, in the order i, f, g, o.
+        c: `[..., D]`.
+        peephole: p, `[3, D]` for i, f, o; None for none.
+
+    Returns h and c', `[..., D]` each. Only gates, c and c' are kept for the backward pass, which computes the
+    activations again. All gradients, twice (the second through torch's operations). Cost: 7 numbers of traffic per
+    channel forward, 14 backward, where torch's separate operations move about 40 and 90.
+
+    Source: Gers and Schmidhuber, "Recurrent nets that time and count", 2000, as in Seo et al. 2018 (the output gate
+    looks at the new c).
+
+    Raises:
+        StructureError: shapes that do not fit.
+    """
+    width = c.shape[-1]
+    if gates.shape != (*c.shape[:-1], 4 * width) or (peephole is not None and peephole.shape != (3, width)):
+        got = f"gates {tuple(gates.shape)}, c {tuple(c.shape)}"
+        got += "" if peephole is None else f", peephole {tuple(peephole.shape)}"
+        raise StructureError("gates [..., 4 D], c [..., D], peephole [3, D]", got, "the gates side by side")
+    h, cell = torch.ops.structnet.lstm_gates(gates.reshape(-1, 4 * width), c.reshape(-1, width), peephole)
+    return h.view(c.shape), cell.view(c.shape)
+
+
+@torch.library.custom_op("structnet::lstm_gates", mutates_args=())
+def _forward(gates: Tensor, c: Tensor, peephole: Tensor | None) -> tuple[Tensor, Tensor]:
+    suffix = compiled_for(c)
+    if suffix is None or gates.dtype != c.dtype or (peephole is not None and peephole.dtype != c.dtype):
+        return torch_form.lstm_gates(gates, c, peephole)
+    return cpu.forward(suffix, gates.contiguous(), c.contiguous(), None if peephole is None else peephole.contiguous())
+
+
+@_forward.register_fake
+def _(gates, c, peephole):
+    return c.new_empty(c.shape), c.new_empty(c.shape)
+
+
+@torch.library.custom_op("structnet::lstm_gates_backward", mutates_args=())
+def _backward(
+    dh: Tensor, dcell: Tensor, gates: Tensor, c: Tensor, cell: Tensor, peephole: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    suffix = compiled_for(c)
+    if suffix is not None and gates.dtype == c.dtype:
+        whole = [t.contiguous() for t in (dh, dcell, gates, c, cell)]
+        return cpu.backward(suffix, *whole, None if peephole is None else peephole.contiguous())
+    grads = _by_torch(dh, dcell, gates, c, peephole)
+    return grads[0], grads[1], c.new_zeros(3, c.shape[1]) if peephole is None else grads[2]
+
+
+@_backward.register_fake
+def _(dh, dcell, gates, c, cell, peephole):
+    return gates.new_empty(gates.shape), c.new_empty(c.shape), c.new_empty(3, c.shape[1])
+
+
+def _by_torch(dh: Tensor, dcell: Tensor, gates: Tensor, c: Tensor, peephole: Tensor | None) -> tuple[Tensor, ...]:
+    """The gradients as a differentiable function of everything."""
+    inputs = [t for t in (gates, c, peephole) if t is not None]
+    create = torch.is_grad_enabled()
+    with torch.enable_grad():
+        leaves = inputs if create else [t.detach().requires_grad_() for t in inputs]
+        again = [t if t.requires_grad else t.detach().requires_grad_() for t in leaves]
+        outputs = torch_form.lstm_gates(again[0], again[1], again[2] if len(again) > 2 else None)
+        return torch.autograd.grad(outputs, again, (dh, dcell), create_graph=create)
+
+
+def _save(ctx, inputs, output):
+    gates, c, peephole = inputs
+    ctx.has_peephole = peephole is not None
+    ctx.save_for_backward(gates, c, output[1], *([peephole] if ctx.has_peephole else []))
+
+
+def _differentiate(ctx, dh, dcell):
+    gates, c, cell, *rest = ctx.saved_tensors
+    peephole = rest[0] if ctx.has_peephole else None
+    if torch.is_grad_enabled():  # a second derivative was asked for
+        grads = _by_torch(dh, dcell, gates, c, peephole)
+        return (*grads, *[None] * (3 - len(grads)))
+    grads = torch.ops.structnet.lstm_gates_backward(dh, dcell, gates, c, cell, peephole)
+    return grads[0], grads[1], grads[2] if ctx.has_peephole else None
+
+
+torch.library.register_autograd("structnet::lstm_gates", _differentiate, setup_context=_save)
