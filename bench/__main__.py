@@ -11,7 +11,8 @@ from statistics import median_high
 
 import torch
 
-from bench.registry import CASES, Case, Timing, copy_bandwidth, run, tests_pass
+from bench import plots
+from bench.registry import CASES, Case, Timing, copy_bandwidth, run, share_of_copy, tests_pass
 from structnet.training.record import commit, machine
 
 HERE = Path(__file__).parent
@@ -37,7 +38,7 @@ def main() -> int:
             continue
         torch.manual_seed(0)
         case, timings = run(entry)
-        print(table(name, case, timings, bandwidth))
+        print(table(name, case, timings))
         lines.append(record(name, case, timings, bandwidth, options.threads))
     if lines and not options.skip_tests:
         path = HERE / "results" / f"{date.today()}-cpu.jsonl"
@@ -45,10 +46,12 @@ def main() -> int:
         with open(path, "a", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
         print(f"kept in {path.relative_to(HERE.parent)}")
+        for picture in plots.draw(lines, HERE / "results"):
+            print(f"drawn in {picture.relative_to(HERE.parent)}")
     return 0
 
 
-def table(name: str, case: Case, timings: dict[str, Timing], bandwidth: dict[str, float]) -> str:
+def table(name: str, case: Case, timings: dict[str, Timing]) -> str:
     ours = next(iter(timings.values())).median
     rows = [f"\n{name}  ({case.note})" if case.note else f"\n{name}"]
     for form, timing in timings.items():
@@ -56,19 +59,21 @@ def table(name: str, case: Case, timings: dict[str, Timing], bandwidth: dict[str
         text += f"  {timing.median / ours:8.2f}x"
         if case.items:
             text += f"  {case.items / timing.median:12,.0f} /s"
-        if case.traffic:
-            text += f"  {100 * case.traffic / timing.median / bandwidth['fresh']:6.1f} % of a fresh copy"
+        share = share_of_copy(form, timings)
+        if share is not None:
+            text += f"  {100 * share:6.1f} % of a copy"
         rows.append(text)
     return "\n".join(rows)
 
 
 def record(name: str, case: Case, timings: dict[str, Timing], bandwidth: dict[str, float], threads: int) -> dict:
     figures = {
-        form: {"median_s": t.median, "min_s": min(t.cpu), "max_s": max(t.cpu), "wall_s": median_high(t.wall)}
+        form: {"median_s": t.median, "min_s": min(t.cpu), "max_s": max(t.cpu), "wall_s": median_high(t.wall),
+               "share_of_copy": share_of_copy(form, timings)}
         for form, t in timings.items()
-    }
+    }  # fmt: skip
     return {"case": name, "note": case.note, "traffic": case.traffic, "items": case.items, "copy": bandwidth,
-            "threads": threads, "seed": 0, "forms": figures, "commit": commit(), "machine": machine()}  # fmt: skip
+            "threads": threads, "seed": 0, "forms": figures, "commit": commit(), "machine": machine(), "torch": torch.__version__}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ class Case:
     Attributes:
         forms: ours first, then the peers; each runs the whole measured step.
         check: asserts that the forms agree.
-        traffic: compulsory bytes of one call (read + written once), for the ratio to the copy bandwidth.
+        traffic: compulsory bytes of one call (read + written once); a copy of as many bytes runs beside the forms, into
+            a fresh output and into a given one, and each form is compared with its like (names that end in "given").
         items: units of work of one call (trees, rows), for a rate.
         note: settings a reader needs.
     """
@@ -87,17 +88,30 @@ def tests_pass(targets: str) -> bool:
 def run(entry: Entry) -> tuple[Case, dict[str, Timing]]:
     case = entry.setup()
     case.check()
-    timings = {name: Timing() for name in case.forms}
-    for form in case.forms.values():
+    forms = {**case.forms, **(copies(case.traffic) if case.traffic else {})}
+    timings = {name: Timing() for name in forms}
+    for form in forms.values():
         form()  # warm-up
     gc.collect()
     for _ in range(entry.repeats):
-        for name, form in case.forms.items():
+        for name, form in forms.items():
             cpu, wall = time.process_time(), time.perf_counter()
             form()
             timings[name].cpu.append(time.process_time() - cpu)
             timings[name].wall.append(time.perf_counter() - wall)
     return case, timings
+
+
+def copies(traffic: int) -> dict[str, Form]:
+    """Copies that read and write `traffic` bytes together."""
+    source, target = torch.ones(traffic // 8), torch.zeros(traffic // 8)
+    return {"copy, fresh": source.clone, "copy, given": lambda: target.copy_(source)}
+
+
+def share_of_copy(form: str, timings: dict[str, Timing]) -> float | None:
+    """Bandwidth of a form as a share of that of its copy in the same run."""
+    copy = timings.get("copy, given" if form.endswith("given") else "copy, fresh")
+    return None if copy is None else copy.median / timings[form].median
 
 
 def copy_bandwidth(megabytes: int = 256, repeats: int = 9) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""Segmented scan and reductions, 1M rows x 64 cut into segments in four ways, beside torch's and PyG's own forms."""
+"""Segmented scans and reductions, rows x 64 cut into segments in four ways, beside torch's and PyG's own forms.
+
+"fresh" outputs are what a call gives; "given" ones are written again and again, without page faults.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,42 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import scatter
 from torch_geometric.utils import softmax as pyg_softmax
 
 from bench.registry import Case, Form, measure
-from structnet.kernels import segment_reduce, segment_scan
-from structnet.kernels.segment_scan import torch_form
+from structnet.kernels import block_scan, segment_reduce, segment_scan
+from structnet.kernels.associative_scan import affine
+from structnet.kernels.block_scan import torch_form as block_torch
+from structnet.kernels.segment_scan import cpu, torch_form
+from structnet.native import library
 from structnet.structures import Segments
 
 ROWS, WIDTH = 1_000_000, 64
 BYTES = ROWS * WIDTH * 4
+SHAPES = ("log-normal", "power-law", "one giant", "many tiny")
 SCAN, REDUCE = "tests/kernels/test_segment_scan.py", "tests/kernels/test_segment_reduce.py"
+BLOCKS = "tests/kernels/test_block_scan.py"
 
 
-def lengths(shape: str) -> Segments:
-    """Segments over ROWS rows, drawn with seed 0."""
+def lengths(shape: str, rows: int = ROWS) -> Segments:
+    """Segments over `rows` rows, drawn with seed 0."""
     generator = torch.Generator().manual_seed(0)
     draws = {
         "log-normal": lambda: (4 + 1.2 * torch.randn(20_000, generator=generator)).exp(),
         "power-law": lambda: torch.rand(600_000, generator=generator).pow(-1 / 1.1),
-        "one giant": lambda: torch.tensor([ROWS]),
-        "many tiny": lambda: torch.randint(1, 6, (ROWS,), generator=generator),
+        "one giant": lambda: torch.tensor([rows]),
+        "many tiny": lambda: torch.randint(1, 6, (rows,), generator=generator),
     }
-    drawn = draws[shape]().clamp(1, ROWS).long()
+    drawn = draws[shape]().clamp(1, rows).long()
     end = drawn.cumsum(0)
-    kept = end[end < ROWS]
-    return Segments(torch.cat([torch.tensor([0]), kept, torch.tensor([ROWS])]))
+    kept = end[end < rows]
+    return Segments(torch.cat([torch.tensor([0]), kept, torch.tensor([rows])]))
 
 
 def describe(shape: str, segments: Segments) -> str:
-    return f"1M x 64 float32, {shape}: {len(segments)} segments, longest {segments.max_length}, fresh outputs"
+    rows = segments.num_rows
+    return f"{rows:,} x {WIDTH} float32, {shape}: {len(segments)} segments, longest {segments.max_length}"
 
 
 def gradients(call: Callable[[], Tensor], inputs: list[Tensor], cotangent: Tensor) -> Form:
@@ -52,26 +62,56 @@ def agree(forms: dict[str, Form], tolerance: float = 2e-3) -> Callable[[], None]
     return check
 
 
-def scan(shape: str) -> Case:
-    segments = lengths(shape)
-    gate, x = torch.rand(ROWS, WIDTH), torch.randn(ROWS, WIDTH)
-    forms = {
-        "structnet segment_scan": lambda: segment_scan(gate, x, segments),
-        "torch, odd-even recursion": lambda: torch_form.segment_scan(gate, x, segments.ptr),
+def private_scan(gate: Tensor, x: Tensor, segments: Segments) -> Form | None:
+    """torch's unreleased scan; gates of first rows are 0 (it knows no segments)."""
+    try:
+        from torch._higher_order_ops.associative_scan import associative_scan
+    except ImportError:
+        return None
+    folded = gate.index_fill(0, segments.ptr[:-1], 0.0)
+    return lambda: associative_scan(affine, (folded, x), 0, combine_mode="generic")[1]
+
+
+def scan(shape: str, rows: int = ROWS) -> Case:
+    segments = lengths(shape, rows)
+    gate, x = torch.rand(rows, WIDTH), torch.randn(rows, WIDTH)
+    forms: dict[str, Form] = {"structnet segment_scan, fresh": lambda: segment_scan(gate, x, segments)}
+    if library() is not None:
+        out = torch.zeros_like(x)
+        forms["structnet segment_scan, given"] = lambda: cpu.forward("f32", gate, x, segments.ptr, None, False, out=out)
+    forms["torch, odd-even recursion"] = lambda: torch_form.segment_scan(gate, x, segments.ptr)
+    private = private_scan(gate, x, segments)
+    if private is not None:
+        forms["torch's private associative_scan"] = private
+    return Case(forms, agree(forms), 3 * x.nbytes, rows, describe(shape, segments))
+
+
+def scan_backward(shape: str, rows: int = ROWS) -> Case:
+    segments = lengths(shape, rows)
+    gate, x = torch.rand(rows, WIDTH, requires_grad=True), torch.randn(rows, WIDTH, requires_grad=True)
+    cotangent = torch.randn(rows, WIDTH)
+    call = gradients(lambda: segment_scan(gate, x, segments), [gate, x], cotangent)
+    forms: dict[str, Form] = {"structnet segment_scan, fresh": call}
+    if library() is not None:
+        out, h = (torch.zeros_like(x), torch.zeros_like(x)), segment_scan(gate, x, segments).detach()
+        arguments = (cotangent, gate.detach(), h, segments.ptr, None, False)
+        forms["structnet segment_scan, given"] = lambda: cpu.backward("f32", *arguments, out=out)[:2]
+    return Case(forms, agree(forms), 5 * x.nbytes, rows, describe(shape, segments))
+
+
+def blocks(shape: str, rows: int = ROWS // 4) -> Case:
+    """16 heads of 4 x 4 blocks."""
+    segments = lengths(shape, rows)
+    transition, x = torch.randn(rows, 16, 4, 4) / 4, torch.randn(rows, 16, 4)
+    forms: dict[str, Form] = {
+        "structnet block_scan": lambda: block_scan(transition, x, segments),
+        "torch, odd-even recursion": lambda: block_torch.block_scan(transition, x, segments.ptr),
     }
-    return Case(forms, agree(forms), 3 * BYTES, ROWS, describe(shape, segments))
+    return Case(forms, agree(forms), transition.nbytes + 2 * x.nbytes, rows, describe(shape, segments))
 
 
-def scan_backward(shape: str) -> Case:
-    segments = lengths(shape)
-    gate, x = torch.rand(ROWS, WIDTH, requires_grad=True), torch.randn(ROWS, WIDTH, requires_grad=True)
-    cotangent = torch.randn(ROWS, WIDTH)
-    forms = {"structnet segment_scan": gradients(lambda: segment_scan(gate, x, segments), [gate, x], cotangent)}
-    return Case(forms, agree(forms), 5 * BYTES, ROWS, describe(shape, segments))
-
-
-def softmax(shape: str) -> Case:
-    segments, x = lengths(shape), torch.randn(ROWS, WIDTH)
+def softmax(shape: str, rows: int = ROWS) -> Case:
+    segments, x = lengths(shape, rows), torch.randn(rows, WIDTH)
     index = segments.index
     wide = index[:, None].expand_as(x)
 
@@ -86,12 +126,15 @@ def softmax(shape: str) -> Case:
         "PyG softmax(index)": lambda: pyg_softmax(x, index, num_nodes=len(segments)),
         "PyG softmax(ptr)": lambda: pyg_softmax(x, ptr=segments.ptr),
     }
-    return Case(forms, agree(forms), 2 * BYTES, ROWS, describe(shape, segments))
+    torch_scatter = peer("torch_scatter")
+    if torch_scatter is not None:
+        forms["torch_scatter scatter_softmax"] = lambda: torch_scatter.scatter_softmax(x, index, 0)
+    return Case(forms, agree(forms), 2 * x.nbytes, rows, describe(shape, segments))
 
 
-def maximum(shape: str) -> Case:
+def maximum(shape: str, rows: int = ROWS) -> Case:
     """Ours also returns the row of each maximum; of the peers only torch_scatter does, where it is installed."""
-    segments, x = lengths(shape), torch.randn(ROWS, WIDTH)
+    segments, x = lengths(shape, rows), torch.randn(rows, WIDTH)
     wide = segments.index[:, None].expand_as(x)
     forms: dict[str, Form] = {
         "structnet segment_reduce": lambda: segment_reduce(x, segments, "max"),
@@ -99,33 +142,46 @@ def maximum(shape: str) -> Case:
             0, wide, x, "amax", include_self=False
         ),
         "torch.segment_reduce, no argmax": lambda: torch.segment_reduce(x, "max", lengths=segments.lengths),
+        "PyG scatter, no argmax": lambda: scatter(x, segments.index, 0, len(segments), "max"),
     }
-    try:
-        import torch_scatter
-    except ImportError:
-        pass
-    else:
+    torch_scatter = peer("torch_scatter")
+    if torch_scatter is not None:
         forms["torch_scatter segment_csr"] = lambda: torch_scatter.segment_max_csr(x, segments.ptr)[0]
-    return Case(forms, agree(forms), BYTES, ROWS, describe(shape, segments))
+    return Case(forms, agree(forms), x.nbytes, rows, describe(shape, segments))
 
 
-def total(shape: str) -> Case:
-    segments, x = lengths(shape), torch.randn(ROWS, WIDTH)
+def total(shape: str, rows: int = ROWS) -> Case:
+    segments, x = lengths(shape, rows), torch.randn(rows, WIDTH)
     forms: dict[str, Form] = {
         "structnet segment_reduce": lambda: segment_reduce(x, segments),
         "torch index_add_": lambda: x.new_zeros(len(segments), WIDTH).index_add_(0, segments.index, x),
         "torch.segment_reduce": lambda: torch.segment_reduce(x, "sum", lengths=segments.lengths),
     }
-    # 1M float32 terms in another order
-    return Case(forms, agree(forms, 0.05), BYTES, ROWS, describe(shape, segments))
+    torch_scatter = peer("torch_scatter")
+    if torch_scatter is not None:
+        forms["torch_scatter segment_csr"] = lambda: torch_scatter.segment_sum_csr(x, segments.ptr)
+    # up to 1M float32 terms in another order
+    return Case(forms, agree(forms, 0.05), x.nbytes, rows, describe(shape, segments))
 
 
-for _name, _setup, _tests in (
-    ("scan", scan, SCAN),
-    ("scan-backward", scan_backward, SCAN),
-    ("softmax", softmax, REDUCE),
-    ("max", maximum, REDUCE),
-    ("sum", total, REDUCE),
-):
-    for _shape in ("log-normal", "power-law", "one giant", "many tiny"):
+def peer(name: str):
+    """A package that may not be installed."""
+    try:
+        return __import__(name)
+    except ImportError:
+        return None
+
+
+CASES = {
+    "scan": (scan, SCAN),
+    "scan-backward": (scan_backward, SCAN),
+    "blocks": (blocks, BLOCKS),
+    "softmax": (softmax, REDUCE),
+    "max": (maximum, REDUCE),
+    "sum": (total, REDUCE),
+}
+for _name, (_setup, _tests) in CASES.items():
+    for _shape in SHAPES:
         measure(f"segment/{_name}/{_shape.replace(' ', '-')}", _tests, repeats=3)(lambda f=_setup, s=_shape: f(s))
+    for _rows in (1_000, 10_000, 100_000):
+        measure(f"sizes/{_name}/{_rows}", _tests, repeats=5)(lambda f=_setup, n=_rows: f("power-law", n))

@@ -6,6 +6,12 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
 namespace structnet {
 
@@ -15,9 +21,16 @@ struct Task {
 };
 
 // Whole segments in runs of about `grain` rows; a segment much longer than that is split by channels instead, so that
-// one giant segment leaves no core idle. `block` channels at least (a cache line or more).
+// one giant segment leaves no core idle. `block` channels at least (a cache line or more), and no more pieces than threads:
+// whole rows are read faster than parts of them.
 inline std::vector<Task> share_out(const int64_t* ptr, int64_t segments, int32_t channels, int64_t grain = 8192,
                                    int32_t block = 16) {
+#if defined(_OPENMP)
+    const int32_t threads = omp_get_max_threads();
+#else
+    const int32_t threads = 1;
+#endif
+    block *= (channels + threads * block - 1) / (threads * block);
     std::vector<Task> tasks;
     int64_t first = 0;
     for (int64_t s = 0; s < segments; ++s) {
@@ -45,6 +58,33 @@ inline void prepare_output(void* data, int64_t bytes) {
 #else
     (void)data;
     (void)bytes;
+#endif
+}
+
+// Whether rows of a large output should go around the caches: an ordinary store first reads the line that it overwrites.
+inline bool worth_streaming(const void* data, int64_t bytes, int64_t row_bytes) {
+#if defined(__SSE2__)
+    return bytes >= (int64_t(32) << 20) && row_bytes % 16 == 0 && reinterpret_cast<uintptr_t>(data) % 16 == 0;
+#else
+    return (void)data, (void)bytes, (void)row_bytes, false;
+#endif
+}
+
+// Writes a row around the caches; both ends on 16 bytes. `finish_streaming` before other threads may read.
+template <typename T>
+inline void stream(const T* row, int64_t count, T* out) {
+#if defined(__SSE2__)
+    const auto* from = reinterpret_cast<const __m128i*>(row);
+    auto* to = reinterpret_cast<__m128i*>(out);
+    for (int64_t i = 0; i < count * int64_t(sizeof(T)) / 16; ++i) _mm_stream_si128(to + i, _mm_loadu_si128(from + i));
+#else
+    std::copy(row, row + count, out);
+#endif
+}
+
+inline void finish_streaming() {
+#if defined(__SSE2__)
+    _mm_sfence();
 #endif
 }
 

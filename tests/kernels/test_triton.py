@@ -5,9 +5,13 @@ import torch
 
 pytest.importorskip("triton")
 
+from structnet.kernels.block_scan import torch_form as block_torch
+from structnet.kernels.block_scan import triton_form as block_triton
 from structnet.kernels.segment_reduce import reference as reduce_reference
 from structnet.kernels.segment_reduce import torch_form as reduce_torch
 from structnet.kernels.segment_reduce import triton_form as reduce_triton
+from structnet.kernels.segment_rnn import torch_form as rnn_torch
+from structnet.kernels.segment_rnn import triton_form as rnn_triton
 from structnet.kernels.segment_scan import reference, torch_form, triton_form
 from tests.kernels.conftest import normal, pointer
 
@@ -19,15 +23,17 @@ LENGTHS = [[0, 3, 1, 0, 5], [7], [0, 0], [1, 1, 1]]
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("initial", [False, True])
 @pytest.mark.parametrize("gates, width", [(1, 3), (2, 4), (5, 5)])
-def test_scan_forward_and_backward(lengths, reverse, initial, gates, width):
+@pytest.mark.parametrize("log", [False, True])
+def test_scan_forward_and_backward(lengths, reverse, initial, gates, width, log):
     rows, ptr = sum(lengths), pointer(lengths).to(DEVICE)
     gate, x = torch.sigmoid(normal(rows, gates)).to(DEVICE), normal(rows, width).to(DEVICE)
     first = normal(len(lengths), width, seed=2).to(DEVICE) if initial else None
     h = reference.segment_scan(gate, x, ptr, first, reverse)
-    torch.testing.assert_close(triton_form.forward(gate, x, ptr, first, reverse), h, rtol=1e-12, atol=1e-12)
+    gate = gate.log() if log else gate
+    torch.testing.assert_close(triton_form.forward(gate, x, ptr, first, reverse, log), h, rtol=1e-12, atol=1e-12)
     grad = normal(rows, width, seed=4).to(DEVICE)
-    got = triton_form.backward(grad, gate, h, ptr, first, reverse)
-    for one, other in zip(got, torch_form.backward(grad, gate, h, ptr, first, reverse), strict=True):
+    got = triton_form.backward(grad, gate, h, ptr, first, reverse, log)
+    for one, other in zip(got, torch_form.backward(grad, gate, h, ptr, first, reverse, log), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
@@ -53,3 +59,45 @@ def test_softmax(lengths):
     x, ptr = normal(sum(lengths), 3).to(DEVICE), pointer(lengths).to(DEVICE)
     for got, expected in zip(reduce_triton.softmax(x, ptr, True), reduce_torch.softmax(x, ptr, True), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+def test_softmax_backward_and_gather(lengths):
+    x, ptr = normal(sum(lengths), 3).to(DEVICE), pointer(lengths).to(DEVICE)
+    y, grad = reduce_torch.softmax(x, ptr, True)[1], normal(sum(lengths), 3, seed=2).to(DEVICE)
+    expected = reduce_torch.softmax_backward(grad, y, ptr)
+    torch.testing.assert_close(reduce_triton.softmax_backward(grad, y, ptr), expected, rtol=1e-12, atol=1e-12)
+    values, largest = normal(len(lengths), 3).to(DEVICE), reduce_torch.reduce(x, ptr, "max")[1]
+    for arg in (None, largest):
+        got = reduce_triton.gather(values, ptr, arg, len(x))
+        assert torch.equal(got, reduce_torch.gather(values, ptr, arg, len(x)))
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+@pytest.mark.parametrize("reverse, initial", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_block_scan(lengths, reverse, initial, size):
+    rows, ptr = sum(lengths), pointer(lengths).to(DEVICE)
+    transition, x = normal(rows, 2, size, size).to(DEVICE), normal(rows, 2, size).to(DEVICE)
+    first = normal(len(lengths), 2, size, seed=2).to(DEVICE) if initial else None
+    h = block_torch.block_scan(transition, x, ptr, first, reverse)
+    got = block_triton.forward(transition, x, ptr, first, reverse)
+    torch.testing.assert_close(got, h, rtol=1e-12, atol=1e-12)
+    args = (normal(rows, 2, size, seed=4).to(DEVICE), transition, h, ptr, first, reverse)
+    for one, other in zip(block_triton.backward(*args), block_torch.backward(*args), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("lstm", [False, True])
+@pytest.mark.parametrize("rows, width", [(1, 1), (5, 3), (2, 130)])
+def test_gates_of_recurrent_cells(lstm, rows, width):
+    def made(form):
+        draw = [normal(rows, n * width, seed=i).to(DEVICE) for i, n in enumerate((4, 1, 1, 1, 1, 1, 1))]
+        gates, h_before, c_before, dh, dc, carry_h, carry_c = draw
+        h, c, out = torch.empty_like(h_before), torch.empty_like(h_before), torch.empty_like(gates)
+        cells = (c_before, c, dc, carry_c) if lstm else (None, None, None, None)
+        form.step(gates, h_before, cells[0], h, cells[1])
+        form.step_back(dh, cells[2], gates, h_before, cells[0], cells[1], carry_h, cells[3], out)
+        return [gates, h, out, carry_h, *([c, carry_c] if lstm else [])]
+
+    torch.testing.assert_close(made(rnn_triton), made(rnn_torch), rtol=1e-12, atol=1e-12)

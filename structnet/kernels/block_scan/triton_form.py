@@ -83,7 +83,7 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     product, dx = torch.empty_like(transition), torch.empty_like(h)
     dinitial = h.new_empty((0, *h.shape[1:]) if initial is None else initial.shape)
-    if h.numel():
+    if dinitial.numel() or h.numel():
         _backward_kernel[len(ptr) - 1, h.shape[1]](
             grad, transition, h, ptr, h if initial is None else initial, product, dx,
             h if initial is None else dinitial, h.shape[1], h.shape[2], initial is not None, reverse,

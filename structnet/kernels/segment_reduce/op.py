@@ -114,7 +114,13 @@ _reduce.register_autograd(_differentiate_reduce, setup_context=_save_reduce)
 def _gather(values: Tensor, ptr: Tensor, arg: Tensor | None, rows: int) -> Tensor:
     values = values.contiguous()
     suffix = compiled_for(values)
-    return torch_form.gather(values, ptr, arg, rows) if suffix is None else cpu.gather(suffix, values, ptr, arg, rows)
+    if suffix is not None:
+        return cpu.gather(suffix, values, ptr, arg, rows)
+    if triton_for(values):
+        from structnet.kernels.segment_reduce import triton_form
+
+        return triton_form.gather(values, ptr, arg, rows)
+    return torch_form.gather(values, ptr, arg, rows)
 
 
 @_gather.register_fake
@@ -176,6 +182,10 @@ def _softmax_backward(grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:
     suffix = compiled_for(y)
     if suffix is not None:
         return cpu.softmax_backward(suffix, grad, y, ptr)
+    if triton_for(y):
+        from structnet.kernels.segment_reduce import triton_form
+
+        return triton_form.softmax_backward(grad, y, ptr)
     return torch_form.softmax_backward(grad, y, ptr)
 
 

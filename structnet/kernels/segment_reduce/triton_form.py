@@ -63,6 +63,38 @@ def _softmax_kernel(x, ptr, lse, y, channels, ROWS: tl.constexpr, BLOCK: tl.cons
             tl.store(y + row * channels + channel, tl.exp(value - base) / total, mask=inside)
 
 
+@triton.jit
+def _softmax_backward_kernel(grad, y, ptr, dx, channels, BLOCK: tl.constexpr):
+    segment = tl.program_id(0).to(tl.int64)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = channel < channels
+    first, last = tl.load(ptr + segment), tl.load(ptr + segment + 1)
+    dot = tl.zeros([BLOCK], tl.float32)
+    if y.dtype.element_ty == tl.float64:
+        dot = dot.to(tl.float64)
+    for row in range(first, last):
+        at = row * channels + channel
+        g = tl.load(grad + at, mask=inside, other=0.0).to(dot.dtype)
+        dot += g * tl.load(y + at, mask=inside, other=0.0).to(dot.dtype)
+    for row in range(first, last):
+        at = row * channels + channel
+        g = tl.load(grad + at, mask=inside, other=0.0).to(dot.dtype)
+        tl.store(dx + at, tl.load(y + at, mask=inside, other=0.0).to(dot.dtype) * (g - dot), mask=inside)
+
+
+@triton.jit
+def _gather_kernel(values, ptr, arg, out, channels, HAS_ARG: tl.constexpr, BLOCK: tl.constexpr):
+    segment = tl.program_id(0).to(tl.int64)
+    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = channel < channels
+    value = tl.load(values + segment * channels + channel, mask=inside, other=0.0)
+    if HAS_ARG:
+        where = tl.load(arg + segment * channels + channel, mask=inside, other=-1)
+    for row in range(tl.load(ptr + segment), tl.load(ptr + segment + 1)):
+        here = tl.where(where == row, value, 0.0) if HAS_ARG else value
+        tl.store(out + row * channels + channel, here, mask=inside)
+
+
 def _grid(ptr: Tensor, channels: int) -> tuple[tuple[int, int], int]:
     block = min(128, triton.next_power_of_2(channels))
     return (len(ptr) - 1, triton.cdiv(channels, block)), block
@@ -84,3 +116,20 @@ def softmax(x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
         grid, block = _grid(ptr, x.shape[1])
         _softmax_kernel[grid](x, ptr, lse, y, x.shape[1], ROWS=rows, BLOCK=block)
     return lse, y
+
+
+def softmax_backward(grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:
+    dx = y.new_empty(y.shape)
+    if dx.numel():
+        grid, block = _grid(ptr, y.shape[1])
+        _softmax_backward_kernel[grid](grad, y, ptr, dx, y.shape[1], BLOCK=block)
+    return dx
+
+
+def gather(values: Tensor, ptr: Tensor, arg: Tensor | None, rows: int) -> Tensor:
+    out = values.new_empty(rows, values.shape[1])
+    if out.numel():
+        grid, block = _grid(ptr, values.shape[1])
+        start = ptr if arg is None else arg
+        _gather_kernel[grid](values, ptr, start, out, values.shape[1], HAS_ARG=arg is not None, BLOCK=block)
+    return out

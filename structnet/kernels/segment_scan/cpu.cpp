@@ -15,15 +15,17 @@ inline T gate_of(T value) {
 
 template <typename T, bool PER_CHANNEL, bool LOG>
 STRUCTNET_CLONES void forward(const Task& task, const T* a, const T* x, const int64_t* ptr, const T* initial, bool reverse,
-                              int64_t channels, int64_t group, T* h) {
-    const int64_t gates = channels / group, begin = task.begin, end = task.end;
+                              int64_t channels, int64_t group, bool stream, T* h) {
+    const int64_t gates = channels / group, begin = task.begin, end = task.end, width = end - begin;
+    const bool streamed = stream && begin * sizeof(T) % 16 == 0 && width * sizeof(T) % 16 == 0;
+    std::vector<T> states(size_t(2 * width));  // of this row and the one before, where the output is not read again
     for (int64_t s = task.first; s < task.last; ++s) {
         const T* before = initial ? initial + s * channels : nullptr;
         for (int64_t i = 0, rows = ptr[s + 1] - ptr[s]; i < rows; ++i) {
             const int64_t t = reverse ? ptr[s + 1] - 1 - i : ptr[s] + i;
             const T* __restrict gate = a + t * gates;
             const T* __restrict in = x + t * channels;
-            T* __restrict out = h + t * channels;
+            T* __restrict out = streamed ? states.data() + (i & 1) * width - begin : h + t * channels;
             if (!before) {
                 std::copy(in + begin, in + end, out + begin);
             } else if (PER_CHANNEL) {
@@ -34,9 +36,11 @@ STRUCTNET_CLONES void forward(const Task& task, const T* a, const T* x, const in
                     for (int64_t c = k * group; c < (k + 1) * group; ++c) out[c] = shared * before[c] + in[c];
                 }
             }
+            if (streamed) structnet::stream(out + begin, width, h + t * channels + begin);
             before = out;
         }
     }
+    if (streamed) structnet::finish_streaming();
 }
 
 constexpr int64_t AHEAD = 8;  // rows fetched ahead on the way back: hardware expects rising addresses
@@ -45,25 +49,27 @@ constexpr int64_t AHEAD = 8;  // rows fetched ahead on the way back: hardware ex
 // da_t = sum over the gate's channels of dx_t h_{t-1} (LOG: of flow_t h_{t-1}).
 template <typename T, bool PER_CHANNEL, bool LOG>
 STRUCTNET_CLONES void backward(const Task& task, const T* g, const T* a, const T* h, const int64_t* ptr, const T* initial,
-                               bool reverse, int64_t channels, int64_t group, T* da, T* dx, T* dinitial) {
-    const int64_t gates = channels / group, begin = task.begin, end = task.end;
-    std::vector<T> carried(size_t(end - begin)), none(size_t(end - begin), T(0));
+                               bool reverse, int64_t channels, int64_t group, bool stream, T* da, T* dx,
+                               T* dinitial) {
+    const int64_t gates = channels / group, begin = task.begin, end = task.end, width = end - begin;
+    const bool streamed = stream && begin * sizeof(T) % 16 == 0 && width * sizeof(T) % 16 == 0;
+    std::vector<T> none(size_t(width), T(0)), carried = none, made(size_t(2 * width));
     T* __restrict flow = carried.data() - begin;
     for (int64_t s = task.first; s < task.last; ++s) {
         const int64_t rows = ptr[s + 1] - ptr[s], step = reverse ? -1 : 1, start = reverse ? ptr[s + 1] - 1 : ptr[s];
         std::fill(carried.begin(), carried.end(), T(0));
         for (int64_t i = rows - 1; i >= 0; --i) {
             const int64_t t = start + step * i;
-            if (i >= AHEAD) {
-                const int64_t soon = t - step * AHEAD;
-                structnet::prefetch(g + soon * channels + begin, end - begin);
-                structnet::prefetch(h + (soon - (i > AHEAD ? step : 0)) * channels + begin, end - begin);
-                structnet::prefetch(a + soon * gates + begin / group, (end - begin) / group);
+            const int64_t soon = i >= AHEAD ? t - step * AHEAD : ptr[s] + i + 2 * AHEAD;  // near its end: in segments to come
+            if (soon < ptr[task.last]) {
+                structnet::prefetch(g + soon * channels + begin, width);
+                structnet::prefetch(h + (soon - (i > AHEAD ? step : 0)) * channels + begin, width);
+                structnet::prefetch(a + soon * gates + begin / group, width / group);
             }
             const T* __restrict grad = g + t * channels;
             const T* __restrict gate = a + t * gates;
-            T* __restrict out = dx + t * channels;
-            T* __restrict gate_grad = da + t * gates;
+            T* __restrict out = streamed ? made.data() - begin : dx + t * channels;
+            T* __restrict gate_grad = streamed && PER_CHANNEL ? made.data() + width - begin : da + t * gates;
             const T* __restrict before = i > 0     ? h + (t - step) * channels
                                          : initial ? initial + s * channels
                                                    : none.data() - begin;
@@ -85,9 +91,13 @@ STRUCTNET_CLONES void backward(const Task& task, const T* g, const T* a, const T
                     gate_grad[k] = LOG ? shared * sum : sum;
                 }
             }
+            if (!streamed) continue;
+            structnet::stream(out + begin, width, dx + t * channels + begin);
+            if (PER_CHANNEL) structnet::stream(gate_grad + begin, width, da + t * gates + begin);
         }
         if (dinitial) std::copy(carried.begin(), carried.end(), dinitial + s * channels + begin);
     }
+    if (streamed) structnet::finish_streaming();
 }
 
 // Channels may be split only where a gate is not shared across the cut.
@@ -99,26 +109,30 @@ std::vector<Task> tasks_for(const int64_t* ptr, int64_t segments, int64_t channe
 template <typename T>
 void run_forward(const T* a, const T* x, const int64_t* ptr, const T* initial, int64_t segments, int64_t channels,
                  int64_t group, int32_t reverse, int32_t log, T* h) {
-    structnet::prepare_output(h, ptr[segments] * channels * int64_t(sizeof(T)));
+    const int64_t row_bytes = channels * int64_t(sizeof(T)), bytes = ptr[segments] * row_bytes;
+    const bool stream = structnet::worth_streaming(h, bytes, row_bytes);
+    structnet::prepare_output(h, bytes);
     const auto run = group == 1 ? (log ? forward<T, true, true> : forward<T, true, false>)
                                 : (log ? forward<T, false, true> : forward<T, false, false>);
     const auto tasks = tasks_for(ptr, segments, channels, group);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < int64_t(tasks.size()); ++i)
-        run(tasks[i], a, x, ptr, initial, reverse != 0, channels, group, h);
+        run(tasks[i], a, x, ptr, initial, reverse != 0, channels, group, stream, h);
 }
 
 template <typename T>
 void run_backward(const T* g, const T* a, const T* h, const int64_t* ptr, const T* initial, int64_t segments,
                   int64_t channels, int64_t group, int32_t reverse, int32_t log, T* da, T* dx, T* dinitial) {
-    structnet::prepare_output(dx, ptr[segments] * channels * int64_t(sizeof(T)));
+    const int64_t row_bytes = channels * int64_t(sizeof(T)), bytes = ptr[segments] * row_bytes;
+    const bool stream = structnet::worth_streaming(dx, bytes, row_bytes) && structnet::worth_streaming(da, bytes, row_bytes);
+    structnet::prepare_output(dx, bytes);
     structnet::prepare_output(da, ptr[segments] * (channels / group) * int64_t(sizeof(T)));
     const auto run = group == 1 ? (log ? backward<T, true, true> : backward<T, true, false>)
                                 : (log ? backward<T, false, true> : backward<T, false, false>);
     const auto tasks = tasks_for(ptr, segments, channels, group);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < int64_t(tasks.size()); ++i)
-        run(tasks[i], g, a, h, ptr, initial, reverse != 0, channels, group, da, dx, dinitial);
+        run(tasks[i], g, a, h, ptr, initial, reverse != 0, channels, group, stream, da, dx, dinitial);
 }
 
 }  // namespace
