@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from bench.registry import Case, Form, measure
 from structnet.kernels import tree_scan
-from structnet.kernels.tree_scan import torch_form
+from structnet.kernels.tree_scan import cpu
+from structnet.kernels.tree_scan.op import plan_for
 from structnet.newton import Newton, NewtonReport
 from structnet.recursion import fold_tree, scan_segments
 from structnet.schedules import heavy_paths as schedules
@@ -49,9 +50,10 @@ def rows(tree: Tree) -> tuple[Tensor, Tensor]:
     return weight, torch.randn(tree.num_nodes, WIDTH, generator=generator)
 
 
-def by_depth(weight: Tensor, x: Tensor, tree: Tree) -> Form:
+def by_depth(weight: Tensor, x: Tensor, tree: Tree, given: bool) -> Form:
     """A level schedule as good as torch's operations allow: rows sorted by depth once, every level a slice, one
-    `index_add_` a level; the two gathers at the door are left out where the rows are in that order already."""
+    `index_add_` a level; the gathers at the door are left out where the rows are in that order already. `given`: all
+    that it writes is memory in use."""
     depth = torch.from_numpy(reversed_tree(tree).heights)
     order = depth.argsort(stable=True)
     rank = torch.empty_like(order)
@@ -59,34 +61,45 @@ def by_depth(weight: Tensor, x: Tensor, tree: Tree) -> Form:
     ends = depth.bincount().cumsum(0).tolist()
     starts, sorted_already = [0, *ends[:-1]], torch.equal(order, rank)
     parent = rank[tree.parent[order]]
+    buffers = [torch.zeros_like(x) if given else None for _ in range(4)]
 
     def run() -> Tensor:
-        w, h = (weight, x.clone()) if sorted_already else (weight[order], x[order])
+        if sorted_already:
+            w, h = weight, buffers[0].copy_(x) if given else x.clone()  # type: ignore[union-attr]
+        else:
+            w, h = (torch.index_select(t, 0, order, out=out) for t, out in ((weight, buffers[1]), (x, buffers[0])))
         for level in range(len(ends) - 1, 0, -1):
             a, b, above = starts[level], ends[level], starts[level - 1]
-            h[above:a].index_add_(0, parent[a:b] - above, w[a:b] * h[a:b])
-        return h if sorted_already else h[rank]
+            sent = torch.mul(w[a:b], h[a:b], out=buffers[2][a:b] if given else None)  # type: ignore[index]
+            h[above:a].index_add_(0, parent[a:b] - above, sent)
+        return h if sorted_already else torch.index_select(h, 0, rank, out=buffers[3])
 
     return run
 
 
+def into_given(weight: Tensor, x: Tensor, tree: Tree) -> Form:
+    plan, links = plan_for(tree, x), [tree.parent, tree.child_ptr, tree.child_index]
+    out = torch.zeros_like(x)
+    return lambda: cpu.tree_scan(weight, x, links, plan.layout, plan.marks, False, out=out)[0]
+
+
 def height(tree: Tree) -> str:
     return f"{tree.num_nodes} nodes x {WIDTH} float32, {int(tree.heights.max()) + 1} levels, " \
-           f"{len(schedules.heavy_paths(tree).rounds) - 1} rounds, fresh outputs"  # fmt: skip
+           f"{len(schedules.heavy_paths(tree).rounds) - 1} rounds"  # fmt: skip
 
 
 def up(shape: str) -> Case:
     tree = shapes()[shape]()
     weight, x = rows(tree)
-    links, levels = [tree.parent, tree.child_ptr, tree.child_index], torch_form.levels(tree)
     forms: dict[str, Form] = {
-        "structnet tree_scan": lambda: tree_scan(weight, x, tree),
-        "levels by height, in place": lambda: torch_form.by_levels(weight, x, links, *levels, False)[0],
-        "levels by depth, rows sorted": by_depth(weight, x, tree),
+        "structnet, output given": into_given(weight, x, tree),
+        "level schedule, output given": by_depth(weight, x, tree, True),
+        "structnet tree_scan, fresh": lambda: tree_scan(weight, x, tree),
+        "level schedule, fresh": by_depth(weight, x, tree, False),
     }
 
     def check() -> None:
-        first, *others = (form() for form in forms.values())
+        first, *others = (form().clone() for form in forms.values())
         for other in others:
             torch.testing.assert_close(first, other, rtol=1e-4, atol=1e-4)
 
@@ -101,7 +114,7 @@ for _shape in shapes():
 def all_shapes(call: Callable[[Tree], Form], traffic: int) -> Case:
     """One op on all shapes, interleaved; the balanced tree first, for the ratios to it."""
     return Case({name: call(make()) for name, make in shapes().items()}, lambda: None, traffic, NODES,
-                f"{NODES} nodes x {WIDTH} float32, fresh outputs")  # fmt: skip
+                f"{NODES} nodes x {WIDTH} float32")  # fmt: skip
 
 
 @measure("tree_scan/shapes/up", TESTS, repeats=7)
@@ -111,6 +124,11 @@ def shapes_up() -> Case:
         return lambda: tree_scan(weight, x, tree)
 
     return all_shapes(form, 3 * BYTES)
+
+
+@measure("tree_scan/shapes/given", TESTS, repeats=9)
+def shapes_given() -> Case:
+    return all_shapes(lambda tree: into_given(*rows(tree), tree), 3 * BYTES)
 
 
 @measure("tree_scan/shapes/down", TESTS, repeats=7)

@@ -54,13 +54,16 @@ inline void weight_gradient(const Scan<T>& s, int64_t edge, const T* a, const T*
 // order[first .. last - 1], channels begin .. end - 1.
 template <typename T, bool PER_CHANNEL>
 void up(const Scan<T>& s, int64_t first, int64_t last, int64_t begin, int64_t end) {
-    const int64_t channels = s.channels, width = end - begin;
+    const int64_t channels = s.channels, gates = channels / s.group, width = end - begin;
     for (int64_t i = first; i < last; ++i) {
         if (i + AHEAD < last) {
             const int64_t soon = s.order[i + AHEAD];
             structnet::prefetch(s.x + soon * channels + begin, width);
-            for (int64_t e = s.child_ptr[soon], stop = std::min(s.child_ptr[soon + 1], e + 4); e < stop; ++e)
+            structnet::prefetch(s.out + soon * channels + begin, width);
+            for (int64_t e = s.child_ptr[soon], stop = std::min(s.child_ptr[soon + 1], e + 4); e < stop; ++e) {
                 structnet::prefetch(s.out + s.child[e] * channels + begin, width);
+                structnet::prefetch(s.w + s.child[e] * gates + begin / s.group, width / s.group);
+            }
         }
         const int64_t v = s.order[i], stop = s.child_ptr[v + 1];
         T* const out = s.out + v * channels;
@@ -83,6 +86,7 @@ void down(const Scan<T>& s, int64_t first, int64_t last, int64_t begin, int64_t 
         if (i - AHEAD >= first) {
             const int64_t soon = s.order[i - AHEAD];
             structnet::prefetch(s.x + soon * channels + begin, width);
+            structnet::prefetch(s.out + soon * channels + begin, width);
             structnet::prefetch(s.out + s.parent[soon] * channels + begin, width);
             if (s.dw) structnet::prefetch(s.h + soon * channels + begin, width);
         }
