@@ -21,7 +21,7 @@ TASKS = STRUCTURES | {"datasets", "tasks"}
 ALLOWED = {
     "errors": set(),
     "native": {"errors"},
-    "states": set(),
+    "states": {"errors"},
     "structures": BASE,
     "schedules": STRUCTURES,
     "kernels": KERNELS,
