@@ -7,6 +7,8 @@ it is within four edges of it. Four rounds of messages can know, one round canno
 time.
 """
 
+import argparse
+
 import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import erdos_renyi_graph, k_hop_subgraph
@@ -22,7 +24,7 @@ def sample(nodes: int = 30) -> Data:
     return Data(x=x, edge_index=edge_index, y=torch.zeros(nodes, dtype=torch.long).index_fill(0, near, 1))
 
 
-def main(updates: int = 300) -> None:
+def main(updates: int) -> None:
     torch.manual_seed(0)
     model = RecurrentRelationalNetwork(1, 2, width=16, message_layers=2, update_layers=0, encoder_layers=2, rounds=4)
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
@@ -41,4 +43,6 @@ def main(updates: int = 300) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=300, help="updates")
+    main(parser.parse_args().steps)
