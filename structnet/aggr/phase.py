@@ -16,8 +16,8 @@ class PhaseAggregation(SetAggregation):
 
         out = (cos, sin)(2 pi sum_i scale x_i)
 
-    A row that says j / m of a turn counts j modulo m. Where `ModularAggregation` holds a distribution over the m residues,
-    which a learner must choose among, here the angle itself moves, and every angle on the way has a gradient.
+    A row that says j / m of a turn counts j modulo m. Where `ModularAggregation` holds a distribution over the m
+    residues, which a learner must choose among, here the angle itself moves, with a gradient all the way.
     Exactly associative and commutative; the identity, and the value of an empty set, is the angle 0: (1, 0).
 
     Args:

@@ -14,7 +14,7 @@ class TopRowsAggregation(SetAggregation):
     """The k rows with the largest keys, key = sharpness w.x, best first: lists of (key, row) of length k, merged.
 
     `TopKAggregation` sorts every channel by itself; here one learned order decides for whole rows, so what is read out
-    is what an element said of itself, however long the set. The value is hard in training and evaluation alike. A choice
+    is what an element said of itself, however long the set. The value is hard in training and in evaluation. A choice
     has no gradient, so the key gets that of a relaxed one (Plötz and Roth, "Neural Nearest Neighbors Networks", 2018,
     section 3.2, without replacement):
 

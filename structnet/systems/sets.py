@@ -23,6 +23,8 @@ SYSTEMS = {
     "top-k": System(Sets, SetModel, {"aggregator": "top_k"}, RECIPE),
     "top-rows": System(Sets, SetModel, {"aggregator": "top_rows", "width": 64}, replace(RECIPE, epochs=6, lr=3e-3)),
     "xor": System(Sets, SetModel, {"aggregator": "modular", "size": 2}, SUMS, {"question": "xor"}),
-    "sum-mod-7": System(Sets, SetModel, {"aggregator": "modular", "size": 7}, SUMS, {"question": "sum_mod_7"}),
+    "sum-mod-7": System(
+        Sets, SetModel, {"aggregator": "phase", "size": 7, "width": 24}, replace(SUMS, lr=1e-2),
+        {"question": "sum_mod_7"}),  # fmt: skip
     "finite-mod-3": System(Sets, SetModel, {"aggregator": "finite", "size": 3}, SUMS, {"question": "sum_mod_3"}),
 }
