@@ -25,6 +25,6 @@ SYSTEMS = {
     "xor": System(Sets, SetModel, {"aggregator": "modular", "size": 2}, SUMS, {"question": "xor"}),
     "sum-mod-7": System(
         Sets, SetModel, {"aggregator": "phase", "size": 7, "width": 24}, replace(SUMS, lr=1e-2),
-        {"question": "sum_mod_7"}),  # fmt: skip
+        {"question": "sum_mod_7"}),
     "finite-mod-3": System(Sets, SetModel, {"aggregator": "finite", "size": 3}, SUMS, {"question": "sum_mod_3"}),
 }
