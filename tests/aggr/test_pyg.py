@@ -10,6 +10,7 @@ from torch_geometric.nn import GINConv, HeteroConv, MessagePassing, SAGEConv, to
 from torch_geometric.nn.aggr import DegreeScalerAggregation, MultiAggregation
 from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 
+import structnet
 from structnet.aggr import LCMAggregation, register_with_pyg
 from structnet.errors import StructureError
 from tests.aggr.cases import CASES, WIDTH, build
@@ -137,7 +138,7 @@ def test_compiles_whole_and_at_most_twice(name):
 
 
 def test_names_come_and_go():
-    undo = register_with_pyg()
+    undo = structnet.register_with_pyg()
     try:
         conv = SAGEConv(WIDTH, 4, aggr="structnet_lcm", aggr_kwargs={"in_channels": WIDTH, "out_channels": WIDTH})
         assert isinstance(conv.aggr_module, LCMAggregation) and "StructnetLCM" in repr(conv.aggr_module)
