@@ -162,10 +162,9 @@ class NativeBeams:
         self.lib.structnet_beams_result(self.handle, *map(_at, (*out, arc_count, *of_arcs)))
         count, root, start, state, score, length, pair, choice, choice_ptr, member, *rest = map(torch.from_numpy, out)
         spans = [Segments.from_lengths(lengths) for lengths in (count, length, torch.from_numpy(arc_count))]
-        choices, arcs = Segments.trusted(choice_ptr), [torch.from_numpy(part) for part in of_arcs]
-        return Found(
-            spans[0], root, start, state, score, spans[1], pair, choice, choices, member, *rest, spans[2], *arcs
-        )
+        beam = (spans[0], root, start, state, score, spans[1], pair, choice, Segments.trusted(choice_ptr), member)
+        tail, arc_pair, arc_choice = (torch.from_numpy(part) for part in of_arcs)
+        return Found(*beam, *rest, arcs=spans[2], tail=tail, arc_pair=arc_pair, arc_choice=arc_choice)
 
 
 def _at(array: np.ndarray) -> ctypes.c_void_p:

@@ -19,7 +19,7 @@ def test_evaluate_a_file(tmp_path, capsys):
 def test_parse_writes_a_page(tmp_path, capsys):
     page = tmp_path / "parse.html"
     assert cli.main(["parse", "[MAX 2 9 [MIN 4 7 ] 0 ]", "--out", str(page)]) == 0
-    assert "value 9, true 9; 100% of 2 brackets found, 0 of 8 merges across a bracket" in capsys.readouterr().out
+    assert "value 9; true value 9; 2 of 2 brackets found; 0 of 8 merges across a bracket" in capsys.readouterr().out
     assert page.read_text().count("<svg") == 3
 
 
