@@ -2,6 +2,7 @@
 
 from structnet.kernels.associative_scan import associative_scan as associative_scan
 from structnet.kernels.block_scan import block_scan as block_scan
+from structnet.kernels.edge_relu_sum import edge_relu_sum as edge_relu_sum
 from structnet.kernels.segment_reduce import index_reduce as index_reduce
 from structnet.kernels.segment_reduce import segment_gather as segment_gather
 from structnet.kernels.segment_reduce import segment_reduce as segment_reduce

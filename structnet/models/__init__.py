@@ -9,7 +9,9 @@ from structnet.models.ordered_memory import OrderedMemoryClassifier as OrderedMe
 from structnet.models.pair_classifier import PairClassifier as PairClassifier
 from structnet.models.parallel_tree import ParallelTreeClassifier as ParallelTreeClassifier
 from structnet.models.parallel_tree import ParallelTreeEncoder as ParallelTreeEncoder
+from structnet.models.recurrent_relational import RecurrentRelationalNetwork as RecurrentRelationalNetwork
 from structnet.models.recursion_in_recursion import RecursionInRecursion as RecursionInRecursion
 from structnet.models.recursion_in_recursion import RecursionInRecursionClassifier as RecursionInRecursionClassifier
+from structnet.models.relation_network import RelationNetwork as RelationNetwork
 from structnet.models.sequence_classifier import SequenceClassifier as SequenceClassifier
 from structnet.models.tree_classifier import TreeClassifier as TreeClassifier
