@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from torch_geometric.nn.aggr import Aggregation, MaxAggregation
+
+from structnet.aggr.exact import AttentionAggregation
+from structnet.aggr.lcm import LCMAggregation
 from structnet.errors import StructureError
 from structnet.kernels.candidate_rounds import CandidateWeights, candidate_rounds
-from structnet.kernels.candidate_rounds.torch_form import input_kinds, message, update
-from structnet.structures.constraints import Constraints, board_of
+from structnet.kernels.candidate_rounds.torch_form import input_kinds, message, read, update
+from structnet.structures.constraints import Constraints, board_of, sudoku_constraints
+
+# what gathers the states of a unit, by name -> made for a width; the sum has the fast path
+AGGREGATORS: dict[str, Callable[[int], Aggregation] | None] = {
+    "sum": None,
+    "max": lambda width: MaxAggregation(),
+    "lcm": lambda width: LCMAggregation(width, width),
+    "attention": lambda width: AttentionAggregation(width, width),
+}
 
 
 class Solved(NamedTuple):
@@ -33,7 +46,8 @@ class CandidateNetwork(nn.Module):
 
     and a scalar readout per candidate, softmax over the digits of a cell. Weights are shared over all cells, digits,
     units of a kind and rounds, so the network is equivariant to every relabelling of digits and every exchange of
-    lines, bands and axes, and runs on any board size.
+    lines, bands and axes, and runs on any board size. A sum grows with the size n, so E and a are affine in n:
+    E + (n - 9) E', a + (n - 9) a'; on 9 x 9 boards E' and a' are without effect.
 
     Differs from Palm et al. 2018 (recurrent relational networks) in: nodes are candidates, not cells; messages come
     from units, not from pairs; no position or digit embeddings; gated residual update with layer norm, not an LSTM.
@@ -45,7 +59,10 @@ class CandidateNetwork(nn.Module):
         warm_rounds: in training, up to this many rounds without gradient come first (a uniform draw, none for one
             half of the batches): the network sees the states that many rounds lead to, and memory stays that of
             `train_rounds`. With a carried state (`TrainSettings.carry`) there is no need of it.
-        noise: standard deviation of the random start state in training.
+        noise: standard deviation of the random start state, in training and of restarts.
+        restarts: at test time this many starts (the first without noise), and for each board the answer of the one whose
+            last round changed the state least (smallest residual). Results with restarts are to be reported apart.
+        aggr: what gathers the states of a unit: "sum" (compiled), "max", "lcm", "attention" (on the general graph).
 
     Shapes: puzzles int64 `[boards, n * n]`, 0 = empty, digits 1 .. n -> `Solved`; no boards give empty tensors. Cost
     of a board and round: 6 n^3 width hidden flops, and 8 n^2 width (width + hidden) for the units.
@@ -59,13 +76,22 @@ class CandidateNetwork(nn.Module):
         train_rounds: int = 16,
         warm_rounds: int = 0,
         noise: float = 0.0,
+        restarts: int = 1,
+        aggr: str = "sum",
     ):
         super().__init__()
         self.width, self.rounds, self.train_rounds = width, rounds, train_rounds
         self.warm_rounds, self.noise = warm_rounds, noise
         for name, shape in zip(CandidateWeights._fields, CandidateWeights.shapes(width, hidden)):
             self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+        self.input_slope = nn.Parameter(torch.zeros_like(self.input))
+        self.gather_slope = nn.Parameter(torch.zeros_like(self.gather_bias))
         self.start = nn.Parameter(torch.zeros(width))
+        if aggr not in AGGREGATORS:
+            raise StructureError(f"aggr out of {', '.join(AGGREGATORS)}", repr(aggr), "sum")
+        make = AGGREGATORS[aggr]
+        self.aggr = make(width) if make else None
+        self.restarts = restarts
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -77,9 +103,13 @@ class CandidateNetwork(nn.Module):
         nn.init.ones_(self.scale)
         nn.init.normal_(self.start, std=0.1)
 
-    @property
-    def weights(self) -> CandidateWeights:
-        return CandidateWeights(*(getattr(self, name) for name in CandidateWeights._fields))
+    def weights(self, size: int = 9) -> CandidateWeights:
+        """The weights of a round on boards of this many digits."""
+        weights = CandidateWeights(*(getattr(self, name) for name in CandidateWeights._fields))
+        if size == 9:
+            return weights
+        gather_bias = self.gather_bias + (size - 9) * self.gather_slope
+        return weights._replace(input=self.input + (size - 9) * self.input_slope, gather_bias=gather_bias)
 
     def first_state(self, puzzles: Tensor) -> Tensor:
         """The state before the first round, `[boards, n, n, digits, width]`; in training with noise."""
@@ -96,18 +126,61 @@ class CandidateNetwork(nn.Module):
         if self.training and self.warm_rounds:
             draw = int(torch.randint(-self.warm_rounds, self.warm_rounds + 1, ()))
             with torch.no_grad():
-                state = candidate_rounds(self.weights, state, puzzles, max(draw, 0))[1]
-        rounds, kept = (self.train_rounds,) * 2 if self.training else (self.rounds, 1)
-        return Solved(*candidate_rounds(self.weights, state, puzzles, rounds, kept))
+                state = self._run(puzzles, state, max(draw, 0), 1).state
+        if self.training:
+            return self._run(puzzles, state, self.train_rounds, self.train_rounds)
+        return self._best_of(puzzles, state) if self.restarts > 1 else self._run(puzzles, state, self.rounds, 1)
 
-    def graph_round(self, state: Tensor, given: Tensor, graph: Constraints) -> Tensor:
-        """The same round on any constraint graph: state `[candidates, width]`, given `[candidates, hidden]`."""
-        z = state @ self.own + given
+    def _run(self, puzzles: Tensor, state: Tensor, rounds: int, kept: int) -> Solved:
+        if self.aggr is not None:
+            return self._on_graph(puzzles, state, rounds, kept)
+        size = board_of(puzzles.shape[1]).size
+        return Solved(*candidate_rounds(self.weights(size), state, puzzles, rounds, kept))
+
+    def _best_of(self, puzzles: Tensor, state: Tensor) -> Solved:
+        """Several starts; the run whose last round moved the state least."""
+        best, least = None, puzzles.new_full((len(puzzles),), math.inf, dtype=state.dtype)
+        for at in range(self.restarts):
+            start = state + self.noise * torch.randn_like(state) if at else state
+            before = self._run(puzzles, start, self.rounds - 1, 1).state
+            run = self._run(puzzles, before, 1, 1)
+            residual = (run.state - before).flatten(1).norm(dim=1)
+            better = residual < least
+            least = torch.where(better, residual, least)
+            if best is None:
+                best = run
+            else:
+                logits = torch.where(better[None, :, None, None], run.logits, best.logits)
+                best = Solved(logits, torch.where(better.view(-1, 1, 1, 1, 1), run.state, best.state))
+        assert best is not None
+        return best
+
+    def graph_round(self, state: Tensor, given: Tensor, graph: Constraints, size: int = 9) -> Tensor:
+        """The same round on any constraint graph: state `[candidates, width]`, given `[candidates, hidden]`. Units are
+        gathered by `aggr`: the sum, or any PyG aggregation (maximum, LCM, attention, ...) that keeps the width."""
+        weights = self.weights(size)
+        z = state @ weights.own + given
         for kind, index, count in graph.units:
-            total = state.new_zeros(count, self.width).index_add(0, index, state)
-            z = z + message(self.weights, kind, total).index_select(0, index)
-        return update(self.weights, state, z)
+            if self.aggr is None:
+                gathered = state.new_zeros(count, self.width).index_add(0, index, state)
+            else:
+                gathered = self.aggr(state, index, dim_size=count, dim=0)
+            z = z + message(weights, kind, gathered).index_select(0, index)
+        return update(weights, state, z)
 
     def given(self, puzzles: Tensor) -> Tensor:
         """The input's share of z, `[boards, n, n, digits, hidden]`."""
-        return self.input[input_kinds(puzzles, board_of(puzzles.shape[1]).size)]
+        size = board_of(puzzles.shape[1]).size
+        return self.weights(size).input[input_kinds(puzzles, size)]
+
+    def _on_graph(self, puzzles: Tensor, state: Tensor, rounds: int, kept: int) -> Solved:
+        """All boards as one constraint graph."""
+        board = board_of(puzzles.shape[1])
+        graph = sudoku_constraints(board).repeat(len(puzzles))
+        given, shape, logits = self.given(puzzles).flatten(0, 3), state.shape, []
+        h = state.reshape(-1, self.width)
+        for at in range(rounds):
+            h = self.graph_round(h, given, graph, board.size)
+            if at >= rounds - kept:
+                logits.append(read(self.weights(), h).view(*puzzles.shape, board.size))
+        return Solved(torch.stack(logits), h.view(shape))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -47,6 +47,12 @@ class Constraints:
     num_candidates: int
     units: tuple[tuple[int, Tensor, int], ...]
     exact: int
+
+    def repeat(self, copies: int) -> Constraints:
+        """This many copies side by side, as one graph."""
+        step = torch.arange(copies).repeat_interleave(self.num_candidates)
+        units = ((kind, index.repeat(copies) + step * count, copies * count) for kind, index, count in self.units)
+        return replace(self, num_candidates=copies * self.num_candidates, units=tuple(units))
 
 
 def sudoku_constraints(board: Board) -> Constraints:

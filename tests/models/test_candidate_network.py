@@ -2,18 +2,31 @@
 
 import pytest
 import torch
+from torch import nn
 
 from structnet.datasets.sudoku.symmetry import relabel
 from structnet.errors import StructureError
 from structnet.kernels.candidate_rounds.torch_form import one_round
 from structnet.models.candidate_network import CandidateNetwork
-from structnet.structures.constraints import BOX, CELL, LINE, board_of, sudoku_constraints
+from structnet.structures.constraints import (
+    BOX,
+    CELL,
+    LINE,
+    board_of,
+    colouring_constraints,
+    latin_constraints,
+    queens_constraints,
+    sudoku_constraints,
+)
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return CandidateNetwork(width=6, hidden=8, rounds=3, train_rounds=3).double().eval()
+    model = CandidateNetwork(width=6, hidden=8, rounds=3, train_rounds=3).double().eval()
+    nn.init.normal_(model.input_slope, std=0.1)
+    nn.init.normal_(model.gather_slope, std=0.1)
+    return model
 
 
 def boards(count: int, n: int) -> torch.Tensor:
@@ -41,9 +54,10 @@ def literal(model: CandidateNetwork, puzzle: torch.Tensor, rounds: int) -> torch
                 (LINE, [h[e, c, d] for e in range(n)]),
                 (BOX, [h[s, e, d] for s in range(n) for e in range(n) if box(s, e) == box(r, c)]),
             ]
-            z = h[r, c, d] @ model.own + model.input[kind[r, c, d]]
+            z = h[r, c, d] @ model.own + model.input[kind[r, c, d]] + (n - 9) * model.input_slope[kind[r, c, d]]
             for k, members in units:
-                z = z + (sum(members) @ model.gather[k] + model.gather_bias[k]).relu() @ model.spread[k]
+                bias = model.gather_bias[k] + (n - 9) * model.gather_slope[k]
+                z = z + (sum(members) @ model.gather[k] + bias).relu() @ model.spread[k]
             gate, change = (z.relu() @ model.update + model.update_bias).chunk(2)
             v = h[r, c, d] + torch.sigmoid(gate) * change
             v = (v - v.mean()) / (v.var(unbiased=False) + 1e-5).sqrt()
@@ -58,7 +72,7 @@ def test_against_the_equations_candidate_by_candidate(model, n):
     puzzle = boards(1, n)
     fast, slow = model(puzzle).logits[-1, 0], literal(model, puzzle[0], 3)
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
-    grads = [torch.autograd.grad((out.sin()).sum(), list(model.parameters())) for out in (fast, slow)]
+    grads = [torch.autograd.grad(out.sin().sum(), list(model.parameters())) for out in (fast, slow)]
     torch.testing.assert_close(*grads, rtol=0, atol=1e-9)
 
 
@@ -67,9 +81,9 @@ def test_the_regular_board_is_the_general_graph(model, n):
     puzzle, board = boards(2, n), board_of(n * n)
     given = model.given(puzzle)
     state = torch.randn(*given.shape[:-1], 6, dtype=torch.float64)
-    fast = one_round(model.weights, state, given, board)
+    fast = one_round(model.weights(n), state, given, board)
     graph = sudoku_constraints(board)
-    slow = [model.graph_round(s.flatten(0, 2), g.flatten(0, 2), graph) for s, g in zip(state, given)]
+    slow = [model.graph_round(s.flatten(0, 2), g.flatten(0, 2), graph, n) for s, g in zip(state, given)]
     torch.testing.assert_close(fast.flatten(1, 3), torch.stack(slow), rtol=0, atol=1e-12)
 
 
@@ -131,3 +145,75 @@ def test_few_parameters_and_bad_input():
         CandidateNetwork()(torch.full((1, 16), 5))
     with pytest.raises(StructureError, match="81"):
         CandidateNetwork()(torch.zeros(1, 80, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("aggr", ["max", "lcm", "attention"])
+def test_any_aggregator_gathers_the_units_and_batches_do_not_mix(aggr):
+    torch.manual_seed(0)
+    model = CandidateNetwork(width=6, hidden=8, rounds=2, train_rounds=2, aggr=aggr).double().eval()
+    puzzle = boards(3, 6)
+    whole = model(puzzle)
+    assert whole.logits.shape == (1, 3, 36, 6) and whole.state.shape == (3, 6, 6, 6, 6)
+    for at in range(3):
+        torch.testing.assert_close(model(puzzle[at : at + 1]).logits, whole.logits[:, at : at + 1], rtol=0, atol=1e-12)
+    moved = torch.where(puzzle > 0, puzzle % 6 + 1, 0)  # every digit renamed to the next
+    torch.testing.assert_close(model(moved).logits, whole.logits.roll(1, -1), rtol=0, atol=1e-10)
+    model.train()(puzzle).logits.sum().backward()
+    assert all(p.grad is not None for p in (model.own, model.gather, *model.aggr.parameters()))
+    with pytest.raises(StructureError, match="sum, max, lcm, attention"):
+        CandidateNetwork(aggr="median")
+
+
+def test_sums_over_the_general_graph_are_the_fast_path(model):
+    puzzle = boards(2, 6)
+    fast = model(puzzle)
+    slow = model._on_graph(puzzle, model.first_state(puzzle), 3, 1)
+    for a, b in zip(slow, fast):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "graph", [latin_constraints(5), queens_constraints(6), colouring_constraints(torch.tensor([[0, 1, 2], [1, 2, 0]]), 4, 3)]
+)
+def test_other_problems_on_the_same_weights(model, graph):
+    state = torch.randn(graph.num_candidates, 6, dtype=torch.float64)
+    given = model.input[torch.zeros(graph.num_candidates, dtype=torch.int64)]
+    assert model.graph_round(state, given, graph).shape == state.shape
+
+
+def test_restarts_keep_the_run_that_moved_least():
+    torch.manual_seed(0)
+    model = CandidateNetwork(width=16, hidden=16, rounds=4, noise=1.0).eval()
+    puzzle = boards(6, 4)
+    single = model(puzzle)
+    model.restarts = 3
+    torch.manual_seed(7)
+    chosen = model(puzzle)
+    torch.manual_seed(7)
+    runs = []
+    for at in range(3):
+        start = model.first_state(puzzle)
+        start = start + torch.randn_like(start) if at else start
+        model.restarts, model.rounds = 1, 3
+        before = model(puzzle, start)
+        model.rounds = 1
+        last = model(puzzle, before.state)
+        runs.append(((last.state - before.state).flatten(1).norm(dim=1), last.logits))
+    least = torch.stack([residual for residual, _ in runs]).argmin(0)
+    expected = torch.stack([runs[int(run)][1][0, at] for at, run in enumerate(least)])
+    torch.testing.assert_close(chosen.logits[0], expected, rtol=0, atol=1e-6)
+    assert len(least.unique()) > 1 and not torch.equal(single.logits, chosen.logits)
+
+
+def test_memory_for_the_gradient_does_not_grow_with_warm_rounds_and_one_round_is_enough():
+    """Truncated to one step: what is kept for the gradient is that of one round."""
+    torch.manual_seed(0)
+    model = CandidateNetwork(width=16, hidden=16, train_rounds=1, warm_rounds=50).train()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        for _ in range(4):
+            kept.append(0)
+            out = model(boards(2, 4))
+    assert out.logits.shape[0] == 1 and sum(kept) / 4 < 3 * (2 * 64 * 16 * 2 + 2 * 64) + 4 * 5_000
+    out.logits.sum().backward()
+    assert model.own.grad.abs().sum() > 0
