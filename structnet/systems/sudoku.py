@@ -1,6 +1,7 @@
-"""Sudoku: the candidate network."""
+"""Sudoku: the candidate network, and the published network on cells."""
 
 from structnet.models.candidate_network import CandidateNetwork
+from structnet.models.recurrent_sudoku import RecurrentSudoku
 from structnet.systems.system import System
 from structnet.tasks.sudoku import Sudoku
 from structnet.training.settings import TrainSettings
@@ -9,4 +10,11 @@ RECIPE = TrainSettings(
     epochs=4, batch_size=64, lr=3e-3, weight_decay=1e-3, ema=0.999, bucket=1, evaluate_every=300, evaluate_rows=250
 )
 
-SYSTEMS = {"candidate": System(Sudoku, CandidateNetwork, {"warm_rounds": 48, "noise": 0.1}, RECIPE)}
+# Palm et al., 2018: Adam 2e-4, batches of 64 on each of four GPUs, until stopped by hand; weight decay is the model's l2
+PUBLISHED = TrainSettings(epochs=1_000, batch_size=256, lr=2e-4, weight_decay=0.0, schedule="constant", warmup=0.0,
+                          clip_norm=0.0, bucket=1)  # fmt: skip
+
+SYSTEMS = {
+    "candidate": System(Sudoku, CandidateNetwork, {"warm_rounds": 48, "noise": 0.1}, RECIPE),
+    "rrn": System(Sudoku, RecurrentSudoku, {}, PUBLISHED),
+}
