@@ -10,7 +10,7 @@ RECIPE = TrainSettings(
     epochs=4, batch_size=64, lr=3e-3, weight_decay=1e-3, ema=0.999, bucket=1, evaluate_every=300, evaluate_rows=250
 )
 
-# Palm et al., 2018: Adam 2e-4, batches of 64 on each of four GPUs, until stopped by hand; weight decay is the model's l2
+# Palm et al., 2018: Adam 2e-4, 64 on each of four GPUs, until stopped by hand; weight decay is the model's l2
 PUBLISHED = TrainSettings(epochs=1_000, batch_size=256, lr=2e-4, weight_decay=0.0, schedule="constant", warmup=0.0,
                           clip_norm=0.0, bucket=1)  # fmt: skip
 
