@@ -73,7 +73,8 @@ def record(name: str, case: Case, timings: dict[str, Timing], bandwidth: dict[st
         for form, t in timings.items()
     }  # fmt: skip
     return {"case": name, "note": case.note, "traffic": case.traffic, "items": case.items, "copy": bandwidth,
-            "threads": threads, "seed": 0, "forms": figures, "commit": commit(), "machine": machine(), "torch": torch.__version__}  # fmt: skip
+            "threads": threads, "seed": 0, "forms": figures, "commit": commit(), "machine": machine(),
+            "torch": torch.__version__}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,47 +12,107 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.recurrent import by_hand, packed
 from bench.registry import Form, tests_pass
-from bench.segment import BYTES, ROWS, WIDTH, lengths
-from structnet.kernels import segment_reduce, segment_scan
+from bench.segment import BYTES, ROWS, WIDTH, gradients, lengths
+from structnet.kernels import block_scan, log_scan, segment_reduce, segment_rnn, segment_scan
 from structnet.structures import Segments
 from structnet.training.record import commit
 
 SHAPES = ("log-normal", "power-law", "one giant", "many tiny")
+TESTS = "tests/kernels/test_triton.py tests/kernels/test_tree_scan_triton.py"
+Cases = dict[str, tuple[int, dict[str, Form]]]  # case -> (compulsory bytes, ours first and then the peers)
 
 
-def forms(segments: Segments) -> dict[str, tuple[int, dict[str, Form]]]:
-    """Case -> (compulsory bytes, ours first and then the peers)."""
-    gate, x = torch.rand(ROWS, WIDTH, device="cuda"), torch.randn(ROWS, WIDTH, device="cuda")
-    index = segments.index
-    wide = index[:, None].expand_as(x)
-
-    def zeros() -> Tensor:
-        return x.new_zeros(len(segments), WIDTH)
-
-    scans: dict[str, Form] = {"structnet": lambda: segment_scan(gate, x, segments)}
+def scans(segments: Segments) -> Cases:
+    gate, x = (draw(ROWS, WIDTH, device="cuda").requires_grad_() for draw in (torch.rand, torch.randn))
+    log_gate = gate.detach().log().requires_grad_()
+    forward: dict[str, Form] = {
+        "structnet segment_scan": lambda: segment_scan(gate.detach(), x.detach(), segments),
+        "structnet log_scan": lambda: log_scan(log_gate.detach(), x.detach(), segments),
+    }
+    backward: dict[str, Form] = {
+        "structnet segment_scan": gradients(lambda: segment_scan(gate, x, segments), [gate, x], x.detach()),
+        "structnet log_scan": gradients(lambda: log_scan(log_gate, x, segments), [log_gate, x], x.detach()),
+    }
     try:
         from fla.ops.hgrn import fused_recurrent_hgrn
     except ImportError:
         pass
     else:
-        log_gate = gate.log()[None]
-        scans["fla fused_recurrent_hgrn"] = lambda: fused_recurrent_hgrn(x[None], log_gate, cu_seqlens=segments.ptr)
-    leaves = [gate.clone().requires_grad_(), x.clone().requires_grad_()]
-    out = segment_scan(leaves[0], leaves[1], segments)
+        call = lambda: fused_recurrent_hgrn(x[None], log_gate[None], cu_seqlens=segments.ptr)[0]  # noqa: E731
+        forward["fla fused_recurrent_hgrn"] = call
+        backward["fla fused_recurrent_hgrn"] = gradients(lambda: call()[0], [log_gate, x], x.detach())
+    try:  # one length for all: its peer is the single giant segment
+        from accelerated_scan.triton import scan
+    except ImportError:
+        pass
+    else:
+        if len(segments) == 1:
+            turned = [t.detach().t().contiguous()[None] for t in (gate, x)]
+            forward["accelerated-scan"] = lambda: scan(*turned)
+    return {"scan": (3 * BYTES, forward), "scan-backward": (5 * BYTES, backward)}
+
+
+def reductions(segments: Segments) -> Cases:
+    x = torch.randn(ROWS, WIDTH, device="cuda", requires_grad=True)
+    plain, index = x.detach(), segments.index
+    wide = index[:, None].expand_as(plain)
+
+    def zeros() -> Tensor:
+        return plain.new_zeros(len(segments), WIDTH)
+
+    def composite() -> Tensor:
+        top = zeros().fill_(-torch.inf).scatter_reduce_(0, wide, plain, "amax")
+        e = (plain - top.index_select(0, index)).exp()
+        return e / zeros().index_add_(0, index, e).index_select(0, index)
+
+    kinds: dict[str, dict[str, Form]] = {
+        "sum": {
+            "torch index_add_": lambda: zeros().index_add_(0, index, plain),
+            "torch.segment_reduce": lambda: torch.segment_reduce(plain, "sum", lengths=segments.lengths),
+        },
+        "max": {"torch scatter_reduce": lambda: zeros().scatter_reduce_(0, wide, plain, "amax", include_self=False)},
+        "softmax": {"torch composite": composite},
+    }
+    cases: Cases = {}
+    for kind, peers in kinds.items():
+        ours = {"structnet segment_reduce": lambda k=kind: segment_reduce(plain, segments, k)}
+        cases[kind] = ((2 if kind == "softmax" else 1) * BYTES, {**ours, **peers})
+        cotangent = torch.randn_like(segment_reduce(plain, segments, kind))
+        call = gradients(lambda k=kind: segment_reduce(x, segments, k), [x], cotangent)
+        cases[f"{kind}-backward"] = ((3 if kind == "softmax" else 1) * BYTES, {"structnet segment_reduce": call})
+    return cases
+
+
+def recursions(segments: Segments) -> Cases:
+    """Blocks of 4 x 4, a GRU, and a linear recursion on a random tree, forward and backward, on a fifth of the rows (a
+    single segment: on a fiftieth, since a GRU takes two launches a step)."""
+    from structnet.kernels import tree_scan
+    from structnet.structures import Tree
+
+    rows = int(segments.ptr[segments.ptr <= ROWS // 5][-1]) or ROWS // 50
+    some = Segments.trusted(torch.cat([segments.ptr[segments.ptr < rows], segments.ptr.new_tensor([rows])]))
+    gru, x = torch.nn.GRU(WIDTH, WIDTH, device="cuda"), torch.randn(rows, WIDTH, device="cuda", requires_grad=True)
+    states = x.detach().view(rows, 16, 4).requires_grad_()
+    blocks = (torch.randn(rows, 16, 4, 4, device="cuda") / 4).requires_grad_()
+    parent = (torch.rand(rows, generator=torch.Generator().manual_seed(0)) * torch.arange(rows)).long()
+    tree, weight = Tree.from_parents(parent).to("cuda"), torch.rand(rows, WIDTH, device="cuda", requires_grad=True)
+
+    def both(call: Callable[[], Tensor], inputs: list[Tensor]) -> Form:
+        return lambda: torch.autograd.grad(call().sum(), inputs)
+
+    given = [x, *gru.parameters()]
+    rnn = {"structnet segment_rnn": both(lambda: segment_rnn(x, some, gru.all_weights[0])[0], given)}
+    if some.max_length < 5_000:  # the peers take a few launches a step, and the packed one slices of everything
+        rnn["loop by hand"] = both(lambda: by_hand(x, some, gru), given)
+        rnn["torch packed GRU (cuDNN)"] = both(lambda: packed(x, some, gru), given)
     return {
-        "scan": (3 * BYTES, scans),
-        "scan-backward": (5 * BYTES, {"structnet": lambda: torch.autograd.grad(out, leaves, x, retain_graph=True)}),
-        "sum": (BYTES, {
-            "structnet": lambda: segment_reduce(x, segments),
-            "torch index_add_": lambda: zeros().index_add_(0, index, x),
-            "torch.segment_reduce": lambda: torch.segment_reduce(x, "sum", lengths=segments.lengths),
+        "blocks": (blocks.nbytes * 3 + x.nbytes * 5, {
+            "structnet block_scan": both(lambda: block_scan(blocks, states, some), [blocks, states]),
         }),
-        "max": (BYTES, {
-            "structnet": lambda: segment_reduce(x, segments, "max"),
-            "torch scatter_reduce": lambda: zeros().scatter_reduce_(0, wide, x, "amax", include_self=False),
-        }),
-        "softmax": (2 * BYTES, {"structnet": lambda: segment_reduce(x, segments, "softmax")}),
+        "gru": (x.nbytes, rnn),
+        "tree": (8 * x.nbytes, {"structnet tree_scan": both(lambda: tree_scan(weight, x, tree), [weight, x])}),
     }  # fmt: skip
 
 
@@ -76,13 +136,14 @@ def main() -> int:
     options = parser.parse_args()
     if not torch.cuda.is_available():
         parser.error("expected a CUDA device; got none; try python -m bench for the CPU")
-    if not tests_pass("tests/kernels/test_triton.py"):
+    if not tests_pass(TESTS):
         print("tests are red, nothing is measured")
         return 1
     machine, rows = torch.cuda.get_device_name(), []
     for shape in SHAPES:
         segments = lengths(shape).to("cuda")
-        for case, (traffic, calls) in forms(segments).items():
+        cases = {**scans(segments), **reductions(segments), **recursions(segments)}
+        for case, (traffic, calls) in cases.items():
             source = torch.empty(traffic // 8, device="cuda")  # read and written: the same traffic as the op
             times = milliseconds({**calls, "copy of as many bytes": source.clone}, options.repeats)
             copy = statistics.median(times["copy of as many bytes"])
@@ -94,6 +155,7 @@ def main() -> int:
                              "max_ms": max(values), "machine": machine, "commit": commit(), "seed": 0,
                              "torch": torch.__version__})  # fmt: skip
     path = Path(__file__).parent / "results" / f"{date.today()}-gpu.jsonl"
+    path.parent.mkdir(exist_ok=True)
     with open(path, "a", encoding="utf-8") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     return 0

@@ -125,11 +125,23 @@ def test_gather_is_the_transpose_of_sum():
 def test_the_same_bits_with_any_number_of_threads(kind):
     lengths = [40_000, 0, 3_000] + [5] * 500
     x, ptr = normal(sum(lengths), 32, dtype=torch.float32), pointer(lengths)
-    one = segment_reduce(x, ptr, kind)
-    torch.set_num_threads(2)
-    two = segment_reduce(x, ptr, kind)
+    x.requires_grad_()
+    made = []
+    for threads in (1, 2, 2):
+        torch.set_num_threads(threads)
+        out = segment_reduce(x, ptr, kind)
+        made.append((out.detach(), torch.autograd.grad(out[1 if kind == "softmax" else 0].sin().sum(), x)[0]))
     torch.set_num_threads(1)
-    assert torch.equal(one, two)
+    assert all(torch.equal(*pair) for other in made[1:] for pair in zip(made[0], other))
+
+
+def test_int32_pointers_and_non_contiguous_input(form):
+    x, ptr = normal(7, 6), pointer([3, 0, 4])
+    strided = x.t().contiguous().t()
+    assert not strided.is_contiguous()
+    for kind in KINDS:
+        expected = segment_reduce(x, ptr, kind)
+        torch.testing.assert_close(segment_reduce(strided, ptr.int(), kind), expected)
 
 
 def test_bad_calls():

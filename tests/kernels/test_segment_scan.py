@@ -153,11 +153,14 @@ def test_log_gates_twice_and_opcheck():
 def test_the_same_bits_with_any_number_of_threads_and_without_the_library(monkeypatch):
     drawn = arguments([30_000, 5, 2_000] + [3] * 900, 32, 32, torch.float32, False)
     gate, x, ptr = (t.detach() for t in drawn[:3])
-    one = segment_scan(gate, x, ptr)
-    torch.set_num_threads(2)
-    two = segment_scan(gate, x, ptr)
+    inputs, made = [gate.requires_grad_(), x.requires_grad_()], []
+    for threads in (1, 2, 2):
+        torch.set_num_threads(threads)
+        out = segment_scan(gate, x, ptr)
+        made.append((out.detach(), *torch.autograd.grad(out.sin().sum(), inputs)))
     torch.set_num_threads(1)
-    assert torch.equal(one, two) and torch.equal(one, segment_scan(gate, x, ptr))
+    assert all(torch.equal(*pair) for other in made[1:] for pair in zip(made[0], other))
+    one = made[0][0]
     monkeypatch.setattr(op, "compiled_for", lambda x: None)
     torch.testing.assert_close(segment_scan(gate, x, ptr), one, rtol=1e-4, atol=1e-4)
     assert native.library() is not None or "compiled" in native.status()

@@ -5,11 +5,13 @@ import torch
 
 pytest.importorskip("triton")
 
+from structnet.kernels import block_scan, log_scan, segment_reduce, segment_rnn, segment_scan
 from structnet.kernels.block_scan import torch_form as block_torch
 from structnet.kernels.block_scan import triton_form as block_triton
 from structnet.kernels.segment_reduce import reference as reduce_reference
 from structnet.kernels.segment_reduce import torch_form as reduce_torch
 from structnet.kernels.segment_reduce import triton_form as reduce_triton
+from structnet.kernels.segment_reduce.op import REDUCTIONS
 from structnet.kernels.segment_rnn import torch_form as rnn_torch
 from structnet.kernels.segment_rnn import triton_form as rnn_triton
 from structnet.kernels.segment_scan import reference, torch_form, triton_form
@@ -101,3 +103,25 @@ def test_gates_of_recurrent_cells(lstm, rows, width):
         return [gates, h, out, carry_h, *([c, carry_c] if lstm else [])]
 
     torch.testing.assert_close(made(rnn_triton), made(rnn_torch), rtol=1e-12, atol=1e-12)
+
+
+OPS = {
+    "scan": lambda x, ptr, w: segment_scan(torch.sigmoid(x), x, ptr),
+    "log scan, reversed": lambda x, ptr, w: log_scan(-x * x, x, ptr, reverse=True),
+    "blocks": lambda x, ptr, w: block_scan(x.view(-1, 1, 2, 2), x[:, None, :2], ptr),
+    "gru": lambda x, ptr, w: torch.cat(segment_rnn(x, ptr, w[:2])),
+    "lstm": lambda x, ptr, w: torch.cat([t for pair in segment_rnn(x, ptr, w[2:], "lstm", reverse=True) for t in pair]),
+    **{kind: lambda x, ptr, w, k=kind: segment_reduce(x, ptr, k) for kind in REDUCTIONS},
+}
+
+
+@pytest.mark.parametrize("call", OPS.values(), ids=OPS)
+def test_ops_and_their_gradients_on_this_device_as_on_the_cpu(call):
+    lengths, made = [2, 9, 1, 40, 3], []
+    for device in ("cpu", DEVICE):
+        draw = [normal(55, 4), *(normal(n, 4, seed=n) for n in (12, 12, 16, 16))]
+        x, *w = (t.to(device).requires_grad_() for t in draw)
+        out = call(x, pointer(lengths).to(device), w)
+        grads = torch.autograd.grad(out.sin().sum(), [x, *w], allow_unused=True)
+        made.append([t.cpu() for t in (out, *grads) if t is not None])
+    torch.testing.assert_close(*made, rtol=1e-11, atol=1e-11)
