@@ -68,6 +68,7 @@ def test_the_work_bound(lengths):
     out = associative_scan(counted, (x,), segments)[0]
     torch.testing.assert_close(out, loop(lambda a, b: (a[0] + b[0],), (x,), segments.ptr)[0])
     filled = sum(n > 0 for n in lengths)
+    assert sum(calls) == sum(-(-n // 2**level) - 1 for n in lengths if n for level in range(n.bit_length()))
     assert sum(calls) <= 2 * (sum(lengths) - filled)
     assert len(calls) == 2 * max(max(lengths) - 1, 0).bit_length()
 
@@ -82,6 +83,25 @@ def test_nothing_crosses_a_segment():
 def test_second_derivatives():
     gate, x, segments = normal(6, 1).requires_grad_(), normal(6, 1).requires_grad_(), Segments(pointer([4, 2]))
     assert torch.autograd.gradgradcheck(lambda a, b: associative_scan(affine, (a, b), segments)[1], (gate, x))
+
+
+def test_compile_without_a_graph_break():
+    """With any operator, once the order of work is kept on the segments."""
+    logits, values = normal(9, 1).requires_grad_(), normal(9, 2).requires_grad_()
+    segments = Segments(pointer([4, 0, 5]))
+
+    def call(logits, values):
+        return associative_scan(attention, (logits, torch.ones_like(logits), values), segments)[2]
+
+    expected = call(logits, values)
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    agree(compiled(logits, values), expected, [logits, values], 1e-12)
+
+
+def test_the_result_shares_no_memory_with_the_elements():
+    x = torch.ones(3, 1)
+    associative_scan(affine, (x, x), Segments(pointer([1, 1, 1])))[0].zero_()
+    assert x.sum() == 3
 
 
 def test_rows_that_do_not_fit():
