@@ -21,17 +21,18 @@ SCENES = {"validation": 200, "test": 1_000}  # beside the training scenes
 
 class SceneSplit:
     """All 128 questions of each scene. A batch holds `(x [S * 8, 42], complete graphs, distances [E, 1], scene of each
-    object)`; results are broken down by the number of jumps."""
+    object)`; results are broken down by the number of jumps. `order` `[S * 128]`: of the questions."""
 
-    def __init__(self, name: str, scenes: Scenes):
-        self.name, self.scenes = name, scenes
+    def __init__(self, name: str, scenes: Scenes, order: np.ndarray | None = None):
+        self.name, self.scenes, self.order = name, scenes, order
         self.sizes = torch.full((len(scenes) * QUESTIONS,), OBJECTS)
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def batch(self, rows: Tensor, generator: torch.Generator | None = None) -> Batch:
-        scene, start, jumps, answer = ask(self.scenes, rows.numpy())
+        at = rows.numpy() if self.order is None else self.order[rows.numpy()]
+        scene, start, jumps, answer = ask(self.scenes, at)
         graph, owner = complete(len(scene), OBJECTS)
         position = torch.from_numpy(self.scenes.positions[scene]).float()
         question = torch.cat([one_hot(start, 2 * OBJECTS), one_hot(jumps, OBJECTS)], 1)
@@ -72,10 +73,6 @@ class PrettyClevr(Questions):
 
 @cache
 def _split(name: str, scenes: int, seed: int) -> SceneSplit:
-    offset = ("train", *SCENES).index(name)
-    split = SceneSplit(name, generate(scenes, 3 * seed + offset))
-    if name == "validation":  # in random order, so that any first rows hold all kinds of questions
-        order = torch.from_numpy(np.random.default_rng(seed).permutation(len(split)))
-        ask_in_order = split.batch
-        split.batch = lambda rows, generator=None: ask_in_order(order[rows], generator)  # type: ignore[method-assign]
-    return split
+    drawn = generate(scenes, 3 * seed + ("train", *SCENES).index(name))
+    # in random order, so that any first rows hold all kinds of questions
+    return SceneSplit(name, drawn, np.random.default_rng(seed).permutation(len(drawn) * QUESTIONS))
