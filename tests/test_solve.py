@@ -8,7 +8,9 @@ import torch
 
 from structnet.cli import main
 from structnet.datasets.sudoku import parse_board
+from structnet.report.sudoku_gif import clashes, write_gif
 from structnet.report.sudoku_html import solved_at, write_beliefs
+from structnet.structures.constraints import board_of
 from tests.datasets.test_sudoku import PUZZLE, SOLUTION
 
 RIGHT = torch.nn.functional.one_hot(torch.tensor(parse_board(SOLUTION)) - 1, 9).float()
@@ -53,9 +55,48 @@ def test_many_boards_from_a_file_and_standard_input(oracle, tmp_path, capsys, mo
     path.write_text(f"puzzle,solution\n{PUZZLE},{SOLUTION}\n.{PUZZLE[1:]}\n")
     assert main(["solve", str(path), "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
     out = capsys.readouterr().out
-    assert "NOT a valid solution" in out and "1 of 2 solved" in out
+    assert "NOT solved: the answer after 3 rounds breaks the rules" in out and "1 of 2 solved" in out
     monkeypatch.setattr("sys.stdin", io.StringIO(path.read_text()))
     assert main(["solve", "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
+
+
+def test_a_board_with_no_or_several_solutions_is_refused_alone_and_named_among_many(oracle, tmp_path, capsys):
+    none = "12345678." + "." * 63 + "........9"
+    for text, words in ((none, "no solution"), ("5" + "." * 80, "several solutions")):
+        assert main(["solve", text]) == 2
+        assert "exactly one solution" in (err := capsys.readouterr().err) and words in err
+    path = tmp_path / "two.csv"
+    path.write_text(f"{PUZZLE}\n{none}\n")
+    assert main(["solve", str(path), "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
+    out = capsys.readouterr().out
+    assert "board 2 has no solution" in out and "1 of 2 solved" in out
+    path.write_text("\n")
+    assert main(["solve", str(path)]) == 2 and "at least one board" in capsys.readouterr().err
+
+
+def test_an_answer_that_changes_a_given_is_not_a_solution(oracle, tmp_path, capsys):
+    names = str.maketrans("345", "453")  # another puzzle, and the oracle gives the same answer to all
+    given = PUZZLE.translate(names)
+    assert main(["solve", given, "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
+    assert "NOT solved: the answer changes a given" in capsys.readouterr().out
+
+
+def test_the_gif_has_a_frame_for_every_round_and_outlines_conflicts(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    beliefs = 20 * torch.stack([WRONG, RIGHT, RIGHT.roll(9, 0)])
+    path = write_gif(tmp_path / "a.gif", torch.tensor(parse_board(PUZZLE)), beliefs)
+    with image.open(path) as film:
+        assert film.n_frames == 3
+        pictures = []
+        for at in range(3):
+            film.seek(at)
+            pictures.append(film.convert("RGB").getcolors(1 << 20))
+    red = [sum(count for count, (r, g, b) in colours if r > 180 and g < 90 and b < 90) for colours in pictures]
+    assert red[0] > 100 and red[1] == 0
+    digits = parse_board(SOLUTION)
+    assert not any(clashes(board_of(81), digits, cell) for cell in range(81))
+    digits[80] = digits[72]
+    assert [cell for cell in range(81) if clashes(board_of(81), digits, cell)][-2:] == [72, 80]
 
 
 def test_bad_boards_get_a_clear_line(oracle, capsys):

@@ -20,27 +20,46 @@ def main(argv: list[str]) -> int:
     parser.add_argument("run", type=str, help="a run folder, or the name of a shipped checkpoint")
     parser.add_argument("--splits", type=str, default="all", help="all, or names with commas between")
     parser.add_argument("--data", type=str, default=None, help="your own file, in the original format of the task")
-    parser.add_argument("--rounds", type=int, default=None, help="rounds at test time, for models that have rounds")
+    parser.add_argument("--rounds", type=str, default="", help="rounds at test time (one number or several: 16,32,64)")
+    parser.add_argument("--restarts", type=int, default=None, help="starts to choose from by residual; reported apart")
     parser.add_argument("--limit", type=NonNegativeInt, default=0, help="only the first rows of each split, 0 for all")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     options = parser.parse_args(argv)
-    run = open_run(options.run, **({} if options.rounds is None else {"rounds": options.rounds}))
+    runs = _runs(options)
+    run = next(iter(runs.values()))
     task = run.system.task(**run.system.task_args)
     floors = {}
     if options.data is not None:
-        results = mark(run, [options.data], options.limit, from_file=True)
+        wanted = [options.data]
     else:
         wanted = list(task.splits) if options.splits == "all" else options.splits.split(",")
         unknown = [name for name in wanted if name not in (*task.splits, task.train)]
         if unknown:
             raise StructureError(f"splits out of {', '.join(task.splits)}", unknown[0], "--splits all")
-        results, floors = mark(run, wanted, options.limit), floors_of(task, wanted)
+        floors = floors_of(task, wanted)
+    results = {}
+    for suffix, run in runs.items():
+        marked = mark(run, wanted, options.limit, from_file=options.data is not None)
+        results |= {name + suffix: result for name, result in marked.items()}
     if options.json:
         found = {"run": options.run, "task": run.task, "model": run.model, "splits": results}
+        found |= {} if options.restarts is None else {"restarts": options.restarts}
         print(json.dumps({**found, **({"floors": floors} if floors else {})}))
     else:
         print(table(results, floors))
     return 0
+
+
+def _runs(options: Any) -> dict[str, Run]:
+    """The run for each number of rounds, by what is added to the names of its splits (nothing if there is one)."""
+    counts = options.rounds.split(",") if options.rounds else []
+    wrong = [count for count in counts if not count.isdecimal()]
+    if wrong:
+        raise StructureError("--rounds as whole numbers with commas between", repr(wrong[0]), "--rounds 16,32,64")
+    extra = {} if options.restarts is None else {"restarts": options.restarts}
+    if len(counts) < 2:
+        return {"": open_run(options.run, **extra, **({"rounds": int(counts[0])} if counts else {}))}
+    return {f" @{count}": open_run(options.run, rounds=int(count), **extra) for count in counts}
 
 
 def mark(run: Run, wanted: Sequence[str], rows: int = 0, from_file: bool = False) -> dict[str, dict[str, Any]]:

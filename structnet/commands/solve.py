@@ -1,4 +1,4 @@
-"""`structnet solve "53..7...."`: solve Sudokus (argument, file, standard input), show the beliefs round by round."""
+"""`structnet solve "53..7...."`: solve Sudokus (argument, file or standard input) and show the beliefs round by round."""
 
 from __future__ import annotations
 
@@ -7,34 +7,43 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from structnet.errors import StructureError
+
 
 def main(argv: list[str]) -> int:
     parser = ArgumentParser(prog="structnet solve", description=__doc__)
-    parser.add_argument("puzzle", type=str, nargs="?", default="-", help="a board, a file, or - for standard input")
+    parser.add_argument("puzzle", type=str, nargs="?", default="-", help="a board, a file of boards, or - for standard input")
     parser.add_argument("--run", type=str, default="sudoku", help="a run folder or a shipped checkpoint")
     parser.add_argument("--rounds", type=int, default=64, help="rounds of the network")
     parser.add_argument("--out", type=str, default="sudoku.html", help="page with the beliefs of the first board")
+    parser.add_argument("--gif", type=str, default="", help="the same as an animated GIF, to this file")
     options = parser.parse_args(argv)
 
     import torch
 
     from structnet.datasets.sudoku import format_board, parse_board
-    from structnet.report.sudoku_html import solved_at, write_beliefs
     from structnet.systems import open_run
 
     texts = _texts(options.puzzle)
     puzzles = [torch.tensor([parse_board(text, f"board {at}")]) for at, text in enumerate(texts, 1)]
+    if not puzzles:
+        raise StructureError("at least one board", f"none in {options.puzzle}", "81 characters, . for empty cells")
     model = open_run(options.run, rounds=1).weights()  # one round at a time, to keep what it believed after each
     solved = 0
-    for at, puzzle in enumerate(puzzles):
+    for at, puzzle in enumerate(puzzles, 1):
+        fault = _fault(puzzle)
+        if fault and len(puzzles) == 1:
+            raise StructureError("a Sudoku with exactly one solution", fault, "to check the givens")
         logits = _rounds(model, puzzle, options.rounds)
-        answer, when = logits[-1].argmax(-1) + 1, solved_at(logits)
-        kept = bool(((puzzle[0] == 0) | (puzzle[0] == answer)).all())
-        solved += bool(when) and kept
-        verdict = f"solved at round {when}" if when and kept else "NOT a valid solution"
-        print(f"{format_board(answer)}  {verdict}" if len(puzzles) > 1 else f"{_grid(answer)}\n{verdict}")
-        if at == 0:
-            print(f"beliefs: {write_beliefs(Path(options.out), puzzle[0], logits)}", file=sys.stderr)
+        answer = logits[-1].argmax(-1) + 1
+        good, verdict = _verdict(puzzle[0], logits)
+        solved += good
+        if len(puzzles) == 1:
+            print(f"{_grid(answer)}\n{verdict}")
+        else:
+            print(f"{format_board(answer)}  {verdict}" + (f" (board {at} has {fault})" if fault else ""))
+        if at == 1:
+            _show(options, puzzle[0], logits)
     if len(puzzles) > 1:
         print(f"{solved} of {len(puzzles)} solved")
     return 0 if solved == len(puzzles) else 1
@@ -43,11 +52,40 @@ def main(argv: list[str]) -> int:
 def _texts(source: str) -> list[str]:
     if source == "-":
         lines = sys.stdin.read().splitlines()
-    elif Path(source).is_file():
+    elif len(source) < 256 and Path(source).is_file():
         lines = Path(source).read_text(encoding="utf-8").splitlines()
     else:
         lines = [source]
     return [line.split(",")[0] for line in lines if line.strip() and not line.lower().startswith("puzzle")]
+
+
+def _fault(puzzle) -> str:
+    """What is wrong with a board that has not exactly one solution; nothing if it has, or if that takes long to tell."""
+    from structnet.datasets.sudoku import solve
+
+    count = int(solve(puzzle, limit=2, budget=20_000).count)
+    return {0: "no solution", 2: "several solutions"}.get(count, "")
+
+
+def _verdict(puzzle, logits) -> tuple[bool, str]:
+    from structnet.report.sudoku_html import solved_at
+
+    answer, when = logits[-1].argmax(-1) + 1, solved_at(logits)
+    if not when:
+        return False, f"NOT solved: the answer after {len(logits)} rounds breaks the rules"
+    if not bool(((puzzle == 0) | (puzzle == answer)).all()):
+        return False, "NOT solved: the answer changes a given"
+    return True, f"solved at round {when}"
+
+
+def _show(options, puzzle, logits) -> None:
+    from structnet.report.sudoku_html import write_beliefs
+
+    print(f"beliefs: {write_beliefs(Path(options.out), puzzle, logits)}", file=sys.stderr)
+    if options.gif:
+        from structnet.report.sudoku_gif import write_gif
+
+        print(f"animation: {write_gif(Path(options.gif), puzzle, logits)}", file=sys.stderr)
 
 
 def _rounds(model, puzzle, count: int):

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from structnet.datasets.sudoku import read_boards, reveal
+from structnet.datasets.sudoku import read_boards, reveal, solve
 from structnet.errors import StructureError
 from structnet.structures.constraints import board_of, sudoku_constraints
 from structnet.tasks.task import Batch, mean_scores
 
 HELD_OUT = 1_000  # rows of each file that are never trained on
+LABELLED = 81  # cells of the largest boards whose guesses are counted
 
 
 class SudokuSplit:
@@ -33,7 +34,10 @@ class SudokuSplit:
         puzzles, solutions = self.puzzles[rows], self.solutions[rows]
         if generator is not None and self.reveals:
             puzzles = reveal(puzzles, solutions, self.reveals, generator)
-        return Batch((puzzles.long(),), solutions.long(), len(rows), {"givens": self.givens[rows]})
+        keys = {"givens": self.givens[rows]}
+        if generator is None and puzzles.shape[1] <= LABELLED:  # a larger board may take the solver for ever
+            keys["guesses_log2"] = guess_bands(puzzles)
+        return Batch((puzzles.long(),), solutions.long(), len(rows), keys)
 
 
 class Sudoku:
@@ -84,9 +88,14 @@ class Sudoku:
         valid = is_valid(answer) & ((puzzle == 0) | (puzzle == answer)).all(1)
         right = torch.where(known, (answer == batch.target).all(1), valid)
         cells = torch.where(known, (answer == batch.target).float().mean(1), valid.float())
-        return {"accuracy": right.float(), "cells": cells, "valid": valid.float()}
+        return {"accuracy": right.float(), "cells": cells, "invalid": 1 - valid.float()}
 
     summary = staticmethod(mean_scores)
+
+
+def guess_bands(puzzles: Tensor) -> Tensor:
+    """0 where singles solve a puzzle, else 1 + floor(log2(digits that the solver tried at guesses))."""
+    return solve(puzzles, limit=1).guesses.double().add(1).log2().ceil().long()
 
 
 def is_valid(boards: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from structnet.datasets.sudoku import format_board, parse_board, read_boards, relabel, reveal
+from structnet.datasets.sudoku import format_board, parse_board, read_boards, relabel, reveal, solve
 from structnet.errors import StructureError
-from structnet.tasks.sudoku import Sudoku, is_valid
+from structnet.tasks.sudoku import Sudoku, SudokuSplit, guess_bands, is_valid
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 SOLUTION = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
@@ -102,7 +102,7 @@ def test_the_task_holds_rows_out_and_marks_boards(tmp_path, monkeypatch):
         logits = half
 
     scores = task.score(Output, batch)
-    assert scores["accuracy"].tolist() == [1, 0, 1] and scores["valid"].tolist() == [1, 0, 1]
+    assert scores["accuracy"].tolist() == [1, 0, 1] and scores["invalid"].tolist() == [0, 1, 0]
     assert scores["cells"][1] == pytest.approx(79 / 81)
     grown = train.batch(torch.arange(7), torch.Generator().manual_seed(0)).inputs[0]
     assert (grown > 0).sum() > (train.puzzles > 0).sum()
@@ -130,3 +130,12 @@ def test_without_a_solution_a_valid_answer_that_keeps_the_givens_is_right(tmp_pa
 def test_the_real_lists_load(shared_data):
     puzzles, solutions = read_boards(shared_data / "sudoku" / "clue17_train.csv")
     assert len(puzzles) == 39_227 and bool(is_valid(solutions.long()).all()) and int((puzzles > 0).sum(1).max()) == 17
+
+
+def test_boards_are_told_apart_by_givens_and_by_guesses():
+    hard = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
+    boards = torch.tensor([parse_board(text) for text in (PUZZLE, hard)], dtype=torch.uint8)
+    bands = guess_bands(boards)
+    assert bands[0] == 0 and bands[1] == int(solve(boards).guesses[1]).bit_length() > 3
+    keys = SudokuSplit("two", boards, torch.zeros_like(boards)).batch(torch.arange(2)).keys
+    assert keys["givens"].tolist() == [30, 21] and torch.equal(keys["guesses_log2"], bands)

@@ -32,14 +32,17 @@ def test_the_288_full_4x4_grids_fall_into_two_classes(form):
     assert len(full) == 288 and len(canonical(full, full).unique(dim=0)) == 2
 
 
-@pytest.mark.parametrize("text, count", [(PUZZLE, 3), ("..3.1.....2.3...", 20), ("1.....4..2......3......6....5..1....", 6)])
+@pytest.mark.parametrize(
+    "text, count", [(PUZZLE, 3), ("..3.1.....2.3...", 20), ("1.....4..2......3......6....5..1....", 6)]
+)
 def test_images_have_one_form_and_a_changed_puzzle_another(text, count, form, request):
     if len(text) == 81 and "python" in request.node.callspec.params.values():
         pytest.skip("slow; the two forms are compared below")
     puzzle = board(text)
     solution = solve(puzzle).boards
     if int(solve(puzzle).count) != 1:  # more givens until there is one solution
-        puzzle = torch.where(torch.rand(puzzle.shape, generator=torch.Generator().manual_seed(0)) < 0.6, solution, puzzle)
+        shown = torch.rand(puzzle.shape, generator=torch.Generator().manual_seed(0)) < 0.6
+        puzzle = torch.where(shown, solution, puzzle)
     moved, answers = relabel(*(x.expand(count, -1) for x in (puzzle, solution)), torch.Generator().manual_seed(0))
     forms = canonical(moved, answers)
     assert not torch.equal(moved[0], moved[1]) and len(forms.unique(dim=0)) == 1

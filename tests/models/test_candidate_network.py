@@ -172,9 +172,10 @@ def test_sums_over_the_general_graph_are_the_fast_path(model):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "graph", [latin_constraints(5), queens_constraints(6), colouring_constraints(torch.tensor([[0, 1, 2], [1, 2, 0]]), 4, 3)]
-)
+TRIANGLE = torch.tensor([[0, 1, 2], [1, 2, 0]])
+
+
+@pytest.mark.parametrize("graph", [latin_constraints(5), queens_constraints(6), colouring_constraints(TRIANGLE, 4, 3)])
 def test_other_problems_on_the_same_weights(model, graph):
     state = torch.randn(graph.num_candidates, 6, dtype=torch.float64)
     given = model.input[torch.zeros(graph.num_candidates, dtype=torch.int64)]

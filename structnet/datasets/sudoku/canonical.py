@@ -16,8 +16,8 @@ LARGEST = 9  # the arrangements of columns are listed: 1,296 of them for 9 x 9
 
 
 def canonical(puzzles: Tensor, solutions: Tensor | None = None) -> Tensor:
-    """The least image of each puzzle, uint8 `[boards, n * n]`: of all images under digits, lines, bands and (square boxes)
-    transposition those with the least solution, read row by row, and of these the least puzzle, 0 = empty.
+    """The least image of each puzzle, uint8 `[boards, n * n]`: of all images under digits, lines, bands and (square
+    boxes) transposition those with the least solution, read row by row, and of these the least puzzle, 0 = empty.
 
     Two puzzles with one solution each are equivalent if and only if their canonical forms are equal. No boards give
     none. Cost: 2 n arrangements of rows times those of columns, nearly all given up in the second row.
