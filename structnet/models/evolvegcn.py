@@ -117,8 +117,7 @@ class EvolveGCN(nn.Module):
         used = []
         for data in snapshots:
             _, state = self(data, state)
-            pairs = zip(self.layers, state)
-            used.append([layer.recurrence.output(now).transpose(*layer._axes) for layer, now in pairs])
+            used.append([layer.used(now) for layer, now in zip(self.layers, state)])  # type: ignore[operator]
         return [torch.stack(steps) for steps in zip(*used)]
 
 
@@ -176,6 +175,10 @@ class EvolvingConvolution(nn.Module):
             state = self.recurrence(step, state)
             weights.append(self.recurrence.output(state).transpose(*self._axes))
         return torch.cat(weights), state
+
+    def used(self, state: Any) -> Tensor:
+        """The weights `[B, F, D]` of the snapshot that left this state."""
+        return self.recurrence.output(state).transpose(*self._axes)
 
     @property
     def _axes(self) -> tuple[int, int]:

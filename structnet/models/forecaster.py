@@ -102,7 +102,8 @@ def _listed(data: Data | Sequence[Data]) -> Sequence[Data]:
     nodes, windows = data.x.shape[:2]
     shift = torch.arange(windows, device=data.x.device) * nodes
     edge_index = (data.edge_index.unsqueeze(1) + shift[:, None]).flatten(1)
-    weight = None if "edge_weight" not in data else data.edge_weight.repeat(windows)
+    weight = data.edge_weight if "edge_weight" in data else None
+    weight = None if weight is None else weight.repeat(windows)
     ptr = torch.arange(windows + 1) * nodes
     steps = data.x.transpose(0, 1).flatten(0, 1).unbind(1)
     return [Data(x=x, edge_index=edge_index, edge_weight=weight, ptr=ptr) for x in steps]

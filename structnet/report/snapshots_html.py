@@ -91,7 +91,7 @@ def player(snapshots: Sequence[Data], most: int = 150, first: int = 0, names: Se
     low, high = position.quantile(torch.tensor([0.02, 0.98]), 0)  # what is not linked to the rest flies far off
     unit = ((position - low) / (high - low).clamp(min=1e-9)).clamp(-0.03, 1.03).tolist()
     data = {"at": [[round(a, 4), round(b, 4)] for a, b in unit], "edges": edges, "first": first,
-            "names": [escape(names[n]) for n in kept.tolist()] if names else []}  # fmt: skip
+            "names": [escape(str(names[n])) for n in kept.tolist()] if names else []}  # fmt: skip
     return PLAYER.replace("DATA", json.dumps(data).replace("</", "<\\/"))
 
 
@@ -120,6 +120,7 @@ def _pairs(graph: Data) -> tuple[Tensor, Tensor]:
     low, high = graph.edge_index.min(0).values, graph.edge_index.max(0).values
     keep = low != high
     key, place = (low * int(graph.num_nodes or 0) + high)[keep].unique(return_inverse=True)
-    weight = graph.edge_weight[keep] if "edge_weight" in graph else torch.ones(int(keep.sum()))
+    given = graph.edge_weight if "edge_weight" in graph else None
+    weight = torch.ones(int(keep.sum())) if given is None else given[keep]
     strongest = torch.zeros(len(key)).scatter_reduce(0, place, weight.float(), "amax")
     return torch.stack([key // max(int(graph.num_nodes or 0), 1), key % max(int(graph.num_nodes or 0), 1)]), strongest

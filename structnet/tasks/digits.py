@@ -53,8 +53,8 @@ class MovingDigits:
 
     name = "digits"
     train, validation = "train", "validation"
-    splits = ("validation", "test")
-    in_range = frozenset()
+    splits: tuple[str, ...] = ("validation", "test")
+    in_range: frozenset[str] = frozenset()
     chance = 0.0
 
     def __init__(

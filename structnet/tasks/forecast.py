@@ -68,10 +68,9 @@ class ForecastSplit:
 
     def _side_by_side(self, rows: Tensor, step: int, x: Tensor) -> Data:
         graphs = [self.series.signal.graph(self.first + int(row) + step) for row in rows]
-        data = Graphs.from_data_list([Data(edge_index=g.edge_index, edge_weight=g.edge_weight, num_nodes=g.num_nodes)
-                                      for g in graphs])  # type: ignore[arg-type] # fmt: skip
-        data.x = x.flatten(0, 1)
-        return data
+        plain = [Data(edge_index=g.edge_index, edge_weight=g.edge_weight, num_nodes=g.num_nodes) for g in graphs]
+        data = Graphs.from_data_list(plain)  # type: ignore[arg-type]
+        return data.update({"x": x.flatten(0, 1)})  # type: ignore[return-value]
 
 
 class Forecast:
@@ -88,8 +87,8 @@ class Forecast:
 
     name = "forecast"
     train, validation = "train", "validation"
-    splits = ("validation", "test")
-    in_range = frozenset()
+    splits: tuple[str, ...] = ("validation", "test")
+    in_range: frozenset[str] = frozenset()
     chance = 0.0
 
     def __init__(self, data: str = "chickenpox", folder: str = "", lags: int = 4, horizon: int = 1):

@@ -94,6 +94,7 @@ class LinkSplit:
         task, t = self.task, self.first + int(rows[0])
         window, facts = self.steps.window(t, task.history, task.width(self.steps)), self.steps.facts(t)
         true = self.steps.snapshots[t + 1].edge_index
+        assert true is not None
         target = Data(edge_index=true, num_nodes=self.steps.stream.num_nodes)
         target.precision = task.precision or self.name != task.validation
         if generator is not None and task.loss_name == "cross_entropy":
@@ -122,8 +123,8 @@ class Links:
 
     name = "links"
     train, validation = "train", "validation"
-    splits = ("validation", "test")
-    in_range = frozenset()
+    splits: tuple[str, ...] = ("validation", "test")
+    in_range: frozenset[str] = frozenset()
     chance = 0.0
 
     def __init__(
@@ -251,7 +252,7 @@ def _negatives(true: Tensor, window: Snapshots, times: int, generator: torch.Gen
 
 
 def _degree(graph: Data) -> Tensor:
-    assert graph.edge_index is not None
+    assert graph.edge_index is not None and graph.edge_weight is not None
     return torch.zeros(int(graph.num_nodes or 0)).index_add(0, graph.edge_index[0], graph.edge_weight).long()
 
 

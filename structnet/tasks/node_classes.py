@@ -51,8 +51,8 @@ class NodeClasses:
 
     name = "nodes"
     train, validation = "train", "validation"
-    splits = ("validation", "test")
-    in_range = frozenset()
+    splits: tuple[str, ...] = ("validation", "test")
+    in_range: frozenset[str] = frozenset()
     chance = 0.0
 
     def __init__(
@@ -111,7 +111,7 @@ def _forest(folder: str, train: NodeClassSplit) -> Any:
     graphs = [train.snapshots[train.first + row] for row in range(len(train))]
     x = torch.cat([graph.x for graph in graphs])  # type: ignore[misc]
     y = torch.cat([graph.y for graph in graphs])  # type: ignore[misc]
-    return RandomForestClassifier(50, max_features=50, random_state=0).fit(x[y >= 0].numpy(), y[y >= 0].numpy())
+    return RandomForestClassifier(50, max_features=0.3, random_state=0).fit(x[y >= 0].numpy(), y[y >= 0].numpy())
 
 
 @cache

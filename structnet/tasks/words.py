@@ -44,8 +44,8 @@ class Words:
 
     name = "words"
     train, validation = "train", "validation"
-    splits = ("validation", "test")
-    in_range = frozenset()
+    splits: tuple[str, ...] = ("validation", "test")
+    in_range: frozenset[str] = frozenset()
     chance = 0.0
 
     def __init__(self, folder: str = "", words: int = 10_000, length: int = 20, neighbours: int = 4):

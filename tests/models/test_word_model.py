@@ -15,7 +15,10 @@ WORDS, HIDDEN = 6, 4
 
 
 def graph():
-    return random_graph(WORDS, 14, torch.Generator().manual_seed(0), weighted=True)
+    """Undirected: the polynomial then acts on the table as on the signal."""
+    one_way = random_graph(WORDS, 8, torch.Generator().manual_seed(0), weighted=True)
+    edge_index = torch.cat([one_way.edge_index, one_way.edge_index.flip(0)], 1)
+    return Data(edge_index=edge_index, edge_weight=one_way.edge_weight.repeat(2), num_nodes=WORDS)
 
 
 @pytest.mark.parametrize("order", [2, 3])

@@ -59,8 +59,8 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     suffix = compiled_for(c)
     if suffix is not None and gates.dtype == c.dtype:
-        whole = [t.contiguous() for t in (dh, dcell, gates, c, cell)]
-        return cpu.backward(suffix, *whole, None if peephole is None else peephole.contiguous())
+        dh, dcell, gates, c, cell = (t.contiguous() for t in (dh, dcell, gates, c, cell))
+        return cpu.backward(suffix, dh, dcell, gates, c, cell, None if peephole is None else peephole.contiguous())
     grads = _by_torch(dh, dcell, gates, c, peephole)
     return grads[0], grads[1], c.new_zeros(3, c.shape[1]) if peephole is None else grads[2]
 
