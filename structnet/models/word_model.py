@@ -29,7 +29,8 @@ class WordModel(nn.Module):
         dropout: on the LSTM's outputs.
 
     Shapes: tokens int64 `[T, B]` -> logits `[T, B, V]`; state (h, c) `[B, H]` each, in and out. The graph is
-    undirected, a PyG graph of V nodes. Differs from the paper in the reading of "dropout 0.75" (here the share dropped).
+    undirected, a PyG graph of V nodes. Differs from the paper in the reading of "dropout 0.75" (here: the share dropped
+    is an argument).
     """
 
     def __init__(self, words: int, hidden: int = 200, order: int = 2, append: bool = True, dropout: float = 0.0):
