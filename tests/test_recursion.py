@@ -258,6 +258,22 @@ def test_double_backward_func_grad_and_autocast(name):
     assert abs(low - root_sum(x.float())) < 0.1 * abs(low) + 0.1
 
 
+@pytest.mark.parametrize("kind", [torch.nn.GRUCell, torch.nn.LSTMCell])
+def test_a_backward_pass_inside_an_autocast_region_is_the_one_outside(kind):
+    cell, x = kind(WIDTH, WIDTH), torch.randn(9, WIDTH, requires_grad=True)
+
+    def gradients():
+        states, _ = scan_segments(cell, x, RAGGED)
+        states = states[0] if isinstance(states, tuple) else states
+        return torch.autograd.grad((states**2).sum(), [x, *cell.parameters()])
+
+    expected = gradients()
+    with torch.autocast("cpu", torch.bfloat16):
+        got = gradients()
+    for one, other in zip(got, expected):
+        torch.testing.assert_close(one, other)
+
+
 RAGGED = Segments.from_lengths(torch.tensor([3, 1, 5]))
 GROWN = Tree.balanced(RAGGED)
 DRIVERS = {

@@ -120,7 +120,8 @@ def _forward(
     bias: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """States in the order of x, and the activations in the order of steps."""
-    h, c, gates = packed.forward(x, rows, sizes, h0, c0, w_ih, w_hh, bias)
+    with torch.autocast(x.device.type, enabled=False):
+        h, c, gates = packed.forward(x, rows, sizes, h0, c0, w_ih, w_hh, bias)
     h, c = (t[len(h0) :].index_select(0, back) if len(t) else t.clone() for t in (h, c))
     return h, c, gates
 
@@ -154,8 +155,9 @@ def _backward(
     h = torch.cat([h0, h.index_select(0, rows)])
     c = torch.cat([c0, c.index_select(0, rows)]) if lstm else c
     dh, dc = dh.index_select(0, rows), dc.index_select(0, rows) if lstm else dc
-    dgates, dh0, dc0 = packed.backward(dh, dc, sizes, h, c, gates, w_hh)
-    dx, dw_ih, dw_hh, dbias = packed.weight_gradients(x, rows, sizes, h, dgates, w_ih, w_hh, need_x)
+    with torch.autocast(x.device.type, enabled=False):  # a backward pass may run inside an autocast region
+        dgates, dh0, dc0 = packed.backward(dh, dc, sizes, h, c, gates, w_hh)
+        dx, dw_ih, dw_hh, dbias = packed.weight_gradients(x, rows, sizes, h, dgates, w_ih, w_hh, need_x)
     return dx.index_select(0, back) if need_x else dx, dh0, dc0, dw_ih, dw_hh, dbias
 
 
