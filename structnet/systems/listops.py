@@ -1,6 +1,9 @@
 """ListOps: one classifier on four trees, other learners of latent trees, and two baselines without structure."""
 
+from dataclasses import replace
+
 from structnet.models import (
+    ArgumentTreeClassifier,
     BeamTreeClassifier,
     ContinuousRvNNClassifier,
     OrderedMemoryClassifier,
@@ -18,6 +21,9 @@ RECIPE = TrainSettings(epochs=12, batch_size=128, lr=2e-3, ema=0.999, grow=4)
 
 SYSTEMS = {
     "gold-tree": System(ListOps, TreeClassifier, {"builder": "gold", "dropout": 0.0}, RECIPE),
+    "argument-tree": System(
+        ListOps, ArgumentTreeClassifier, {}, replace(RECIPE, epochs=8, lr=3e-3), task_args={"nary": True}
+    ),
     "recurrent": System(ListOps, TreeClassifier, {"builder": "left", "dropout": 0.0}, RECIPE),
     "balanced-tree": System(ListOps, TreeClassifier, {"builder": "balanced", "dropout": 0.0}, RECIPE),
     "random-tree": System(ListOps, TreeClassifier, {"builder": "random", "dropout": 0.0}, RECIPE),

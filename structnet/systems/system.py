@@ -30,7 +30,7 @@ TASKS = {"listops": "structnet.systems.listops", "logic": "structnet.systems.log
          "nodes": "structnet.systems.nodes", "words": "structnet.systems.words", "digits": "structnet.systems.digits",
          "babi": "structnet.systems.babi", "pretty-clevr": "structnet.systems.pretty_clevr",
          "sort-of-clevr": "structnet.systems.sort_of_clevr", "age": "structnet.systems.age",
-         "exact-cover": "structnet.systems.exact_cover"}  # fmt: skip
+         "exact-cover": "structnet.systems.exact_cover", "multitask": "structnet.systems.multitask"}  # fmt: skip
 # task name -> function(model, split) -> captions and SVG pictures for the report
 PICTURES: dict[str, Callable[..., list[tuple[str, str]]]] = {
     "listops": example_trees, "links": link_pictures, "forecast": forecast_pictures}  # fmt: skip
