@@ -87,7 +87,7 @@ def player(snapshots: Sequence[Data], most: int = 150, first: int = 0, names: Se
     union.add_nodes_from(range(len(kept)))
     union.add_edges_from((a, b) for step in edges for a, b, _ in step)
     layout = nx.spring_layout(union, seed=0, k=1.6 / max(len(kept), 1) ** 0.5, iterations=80)
-    position = torch.tensor([list(layout[n]) for n in range(len(kept))])
+    position = torch.tensor([list(layout[n]) for n in range(len(kept))], dtype=torch.float32)
     low, high = position.quantile(torch.tensor([0.02, 0.98]), 0)  # what is not linked to the rest flies far off
     unit = ((position - low) / (high - low).clamp(min=1e-9)).clamp(-0.03, 1.03).tolist()
     data = {"at": [[round(a, 4), round(b, 4)] for a, b in unit], "edges": edges, "first": first,
