@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "../tasks.h"
 #include "../vector.h"
 
 namespace {
@@ -177,6 +178,7 @@ void wide_back(const T* dh, const T* dc, const T* gates, const T* h_before, cons
     }
 
 extern "C" {
+void structnet_rnn_prepare(void* data, int64_t bytes) { structnet::prepare_output(data, bytes); }
 FORMS(float, f32)
 FORMS(double, f64)
 }

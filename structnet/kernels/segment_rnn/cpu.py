@@ -13,6 +13,13 @@ I64 = ctypes.c_int64
 NARROW = 16  # sequences: below, a call of a matrix product and one of gates cost more than their arithmetic
 
 
+def empty(like: Tensor, rows: int, columns: int) -> Tensor:
+    """A buffer whose pages are asked for in one piece: many megabytes cost more in page faults than in arithmetic."""
+    made = like.new_empty(rows, columns)
+    library().structnet_rnn_prepare(pointer(made), I64(made.nbytes))  # type: ignore[union-attr]
+    return made
+
+
 def step(gates: Tensor, h_before: Tensor, c_before: Tensor | None, h: Tensor, c: Tensor | None) -> None:
     getattr(library(), f"structnet_rnn_step_{NATIVE_DTYPES[h.dtype]}")(
         pointer(gates), pointer(h_before), pointer(c_before), I64(h.shape[0]), I64(h.shape[1]), pointer(h), pointer(c)

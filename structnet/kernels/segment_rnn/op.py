@@ -152,13 +152,19 @@ def _backward(
     need_x: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     lstm = len(w_hh) == 4 * w_hh.shape[1]
-    h = torch.cat([h0, h.index_select(0, rows)])
-    c = torch.cat([c0, c.index_select(0, rows)]) if lstm else c
+    h, c = (_in_steps(h0, h, rows), _in_steps(c0, c, rows) if lstm else c)
     dh, dc = dh.index_select(0, rows), dc.index_select(0, rows) if lstm else dc
     with torch.autocast(x.device.type, enabled=False):  # a backward pass may run inside an autocast region
         dgates, dh0, dc0 = packed.backward(dh, dc, sizes, h, c, gates, w_hh)
         dx, dw_ih, dw_hh, dbias = packed.weight_gradients(x, rows, sizes, h, dgates, w_ih, w_hh, need_x)
     return dx.index_select(0, back) if need_x else dx, dh0, dc0, dw_ih, dw_hh, dbias
+
+
+def _in_steps(initial: Tensor, states: Tensor, rows: Tensor) -> Tensor:
+    """States in the order of steps, behind the initial ones."""
+    made = packed.after(initial, len(states))
+    torch.index_select(states, 0, rows, out=made[len(initial) :])
+    return made
 
 
 @_backward.register_fake
@@ -170,10 +176,12 @@ def _(dh, dc, x, rows, back, sizes, h0, c0, w_ih, w_hh, bias, h, c, gates, need_
 def _save(ctx, inputs, output):
     ctx.save_for_backward(*inputs, *output)
     ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)  # zeros for the activations would be the largest tensor of all
 
 
 def _differentiate(ctx, dh, dc, _):
-    need_x = ctx.needs_input_grad[0]
+    need_x, (h, c) = ctx.needs_input_grad[0], ctx.saved_tensors[-3:-1]
+    dh, dc = (torch.zeros_like(t) if g is None else g for t, g in ((h, dh), (c, dc)))
     dx, dh0, dc0, *dweights = torch.ops.structnet.segment_rnn_backward(dh, dc, *ctx.saved_tensors, need_x)
     return dx if need_x else None, None, None, None, dh0, dc0, *dweights
 

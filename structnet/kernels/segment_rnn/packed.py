@@ -32,9 +32,10 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """h and c `[first + N, D]` (c empty for a GRU) and the activations `[N, 4 D]`, all in the order of steps."""
     form, lstm = form_for(x), len(w_hh) == 4 * w_hh.shape[1]
-    gates = input_side(x.index_select(0, rows), w_ih, bias, lstm)
-    h = torch.cat([h0, x.new_empty(len(x), h0.shape[1])])
-    c = torch.cat([c0, x.new_empty(len(x), h0.shape[1])]) if lstm else c0
+    gates = form.empty(x, len(x), 4 * w_hh.shape[1])
+    input_side(x.index_select(0, rows), w_ih, bias, gates)
+    h = after(h0, len(x))
+    c = after(c0, len(x)) if lstm else c0
     counts, rest = wide_steps(form, sizes)
     hidden, w = gates[:, : len(w_hh)], w_hh.t().contiguous()
     hs, cs = h.split([len(h0), *counts, rest]), c.split([len(h0), *counts, rest] if lstm else [0])
@@ -54,7 +55,7 @@ def backward(
     """Gradients, in the order of steps, of the gates `[N, 4 D]` and of the initial states, from those of h and c."""
     form, lstm = form_for(dh), len(w_hh) == 4 * w_hh.shape[1]
     first = len(h) - len(dh)
-    out = torch.empty_like(gates)
+    out = form.empty(gates, *gates.shape)
     carry_h, carry_c = dh.new_zeros(first, dh.shape[1]), dh.new_zeros(first if lstm else 0, dh.shape[1])
     counts, rest = wide_steps(form, sizes)
     start = len(dh) - rest
@@ -92,20 +93,26 @@ def weight_gradients(
     if lstm:
         return dgates @ w_ih if need_x else x[:0], dgates.t() @ x, dw_hh, dbias
     sides, parts = (dgates[:, : 2 * width], dgates[:, 3 * width :]), w_ih.split([2 * width, width])
-    dx = torch.addmm(sides[0] @ parts[0], sides[1], parts[1]) if need_x else x[:0]
+    dx = (sides[0] @ parts[0]).addmm_(sides[1], parts[1]) if need_x else x[:0]
     return dx, torch.cat([side.t() @ x for side in sides]), dw_hh, dbias
 
 
-def input_side(x: Tensor, w_ih: Tensor, bias: Tensor, lstm: bool) -> Tensor:
-    """`[N, 4 D]`, the whole input side in one product (q has no input: it starts as its bias)."""
-    if lstm:
-        return torch.addmm(bias, x, w_ih.t())
-    width = len(w_ih) // 3
-    gates = x.new_empty(len(x), 4 * width)
+def input_side(x: Tensor, w_ih: Tensor, bias: Tensor, gates: Tensor) -> None:
+    """The input side of all rows at once (the q of a GRU has no input: it starts as its bias)."""
+    width = gates.shape[1] // 4
+    if len(w_ih) == 4 * width:
+        torch.addmm(bias, x, w_ih.t(), out=gates)
+        return
     gates[:, 2 * width : 3 * width] = bias[2 * width : 3 * width]
     torch.addmm(bias[: 2 * width], x, w_ih[: 2 * width].t(), out=gates[:, : 2 * width])
     torch.addmm(bias[3 * width :], x, w_ih[2 * width :].t(), out=gates[:, 3 * width :])
-    return gates
+
+
+def after(initial: Tensor, rows: int) -> Tensor:
+    """A buffer that starts with the initial states and has room for `rows` more."""
+    states = initial.new_empty(len(initial) + rows, initial.shape[1])
+    states[: len(initial)] = initial
+    return states
 
 
 def wide_steps(form: ModuleType, sizes: Tensor) -> tuple[list[int], int]:

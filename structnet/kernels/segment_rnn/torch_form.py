@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 
+def empty(like: Tensor, rows: int, columns: int) -> Tensor:
+    return like.new_empty(rows, columns)
+
+
 def step(gates: Tensor, h_before: Tensor, c_before: Tensor | None, h: Tensor, c: Tensor | None) -> None:
     """`gates` `[n, 4 D]`: what the products left, then the activations; the new state goes to `h` (and `c`)."""
     first, second, third, fourth = gates.chunk(4, 1)
