@@ -1,4 +1,4 @@
-"""`structnet solve "53..7...."`: solve Sudokus (argument, file or standard input) and show the beliefs round by round."""
+"""`structnet solve "53..7...."`: solve Sudokus (argument, file or standard input), show the beliefs round by round."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from structnet.errors import StructureError
 
 def main(argv: list[str]) -> int:
     parser = ArgumentParser(prog="structnet solve", description=__doc__)
-    parser.add_argument("puzzle", type=str, nargs="?", default="-", help="a board, a file of boards, or - for standard input")
+    parser.add_argument("puzzle", type=str, nargs="?", default="-", help="a board, a file of boards, or - (stdin)")
     parser.add_argument("--run", type=str, default="sudoku", help="a run folder or a shipped checkpoint")
     parser.add_argument("--rounds", type=int, default=64, help="rounds of the network")
     parser.add_argument("--out", type=str, default="sudoku.html", help="page with the beliefs of the first board")
@@ -60,7 +60,7 @@ def _texts(source: str) -> list[str]:
 
 
 def _fault(puzzle) -> str:
-    """What is wrong with a board that has not exactly one solution; nothing if it has, or if that takes long to tell."""
+    """What is wrong with a board that has not exactly one solution; "" if it has, or if that takes long to tell."""
     from structnet.datasets.sudoku import solve
 
     count = int(solve(puzzle, limit=2, budget=20_000).count)

@@ -62,6 +62,7 @@ class CandidateNetwork(nn.Module):
         noise: standard deviation of the random start state, in training and of restarts.
         restarts: at test time this many starts (the first without noise), and for each board the answer of the one whose
             last round changed the state least (smallest residual). Results with restarts are to be reported apart.
+        only_size: train the size terms E' and a' alone (on boards of another size), so that 9 x 9 boards keep their answers.
         aggr: what gathers the states of a unit: "sum" (compiled), "max", "lcm", "attention" (on the general graph).
 
     Shapes: puzzles int64 `[boards, n * n]`, 0 = empty, digits 1 .. n -> `Solved`; no boards give empty tensors. Cost
@@ -78,6 +79,7 @@ class CandidateNetwork(nn.Module):
         noise: float = 0.0,
         restarts: int = 1,
         aggr: str = "sum",
+        only_size: bool = False,
     ):
         super().__init__()
         self.width, self.rounds, self.train_rounds = width, rounds, train_rounds
@@ -93,6 +95,9 @@ class CandidateNetwork(nn.Module):
         self.aggr = make(width) if make else None
         self.restarts = restarts
         self.reset_parameters()
+        if only_size:
+            for name, part in self.named_parameters():
+                part.requires_grad_(name.endswith("_slope"))
 
     def reset_parameters(self) -> None:
         width, hidden = self.own.shape

@@ -17,12 +17,12 @@ INK, BELIEF, GIVEN, CLASH, LINE = "#1d2733", (37, 99, 176), "#eef1f5", "#d0372b"
 
 
 def write_gif(path: Path, puzzle: Tensor, logits: Tensor, hold: int = 120) -> Path:
-    """`puzzle` `[cells]`, `logits` `[rounds, cells, digits]`: digit size = probability, cells in conflict outlined, `hold`
-    milliseconds a round, the last one longer. Raises StructureError where Pillow is not installed."""
+    """`puzzle` `[cells]`, `logits` `[rounds, cells, digits]`: digit size = probability, cells in conflict outlined,
+    `hold` milliseconds a round, the last one longer. Raises StructureError where Pillow is not installed."""
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
-        raise StructureError("Pillow, to draw a GIF", "none installed", "pip install pillow, or the HTML page") from error
+        raise StructureError("Pillow, to draw a GIF", "none", "pip install pillow, or the HTML page") from error
     board = board_of(len(puzzle))
     side = CELL * board.size
     fonts = {size: ImageFont.load_default(size) for size in range(6, CELL)}
@@ -31,7 +31,8 @@ def write_gif(path: Path, puzzle: Tensor, logits: Tensor, hold: int = 120) -> Pa
         frame = Image.new("RGB", (side + 2, side + 2), "white")
         _draw(ImageDraw.Draw(frame), fonts, board, puzzle.tolist(), beliefs)
         frames.append(frame.quantize(32))
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[*[hold] * (len(frames) - 1), 20 * hold], loop=0)
+    times = [hold] * (len(frames) - 1) + [20 * hold]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=times, loop=0)
     return path
 
 

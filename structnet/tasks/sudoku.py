@@ -15,7 +15,7 @@ from structnet.errors import StructureError
 from structnet.structures.constraints import board_of, sudoku_constraints
 from structnet.tasks.task import Batch, mean_scores
 
-HELD_OUT = 1_000  # rows of each file that are never trained on
+HELD_OUT = 1_000  # rows of each file that are never trained on (a fifth of a file of less than 5,000)
 LABELLED = 81  # cells of the largest boards whose guesses are counted
 
 
@@ -118,5 +118,5 @@ def _parts(path: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if not bool(solutions.any(1).all()):
         raise StructureError("puzzle,solution in every row", f"rows without solution in {path}", "a file with both")
     order = torch.randperm(len(puzzles), generator=torch.Generator().manual_seed(0))
-    held, train = order[:HELD_OUT], order[HELD_OUT:]
+    held, train = order.split([count := min(HELD_OUT, len(order) // 5), len(order) - count])
     return puzzles[train], solutions[train], puzzles[held], solutions[held]

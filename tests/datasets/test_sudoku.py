@@ -85,13 +85,13 @@ def test_validity_against_the_rules():
 
 def test_the_task_holds_rows_out_and_marks_boards(tmp_path, monkeypatch):
     monkeypatch.setattr("structnet.tasks.sudoku.HELD_OUT", 3)
-    puzzles, solutions = rows(10)
+    puzzles, solutions = rows(16)
     puzzles, solutions = relabel(puzzles, solutions, torch.Generator().manual_seed(0))
     path = tmp_path / "list.csv"
     path.write_text("".join(f"{format_board(p)},{format_board(s)}\n" for p, s in zip(puzzles, solutions)))
     task = Sudoku(files=str(path))
     train, held = task.split("train"), task.split("list")
-    assert (len(train), len(held), len(task.split("validation"))) == (7, 3, 3)
+    assert (len(train), len(held), len(task.split("validation"))) == (13, 3, 3)
     assert not {tuple(r) for r in train.puzzles.tolist()} & {tuple(r) for r in held.puzzles.tolist()}
     batch = held.batch(torch.arange(3))
     right = torch.nn.functional.one_hot(batch.target - 1, 9)[None].float()
@@ -104,7 +104,7 @@ def test_the_task_holds_rows_out_and_marks_boards(tmp_path, monkeypatch):
     scores = task.score(Output, batch)
     assert scores["accuracy"].tolist() == [1, 0, 1] and scores["invalid"].tolist() == [0, 1, 0]
     assert scores["cells"][1] == pytest.approx(79 / 81)
-    grown = train.batch(torch.arange(7), torch.Generator().manual_seed(0)).inputs[0]
+    grown = train.batch(torch.arange(13), torch.Generator().manual_seed(0)).inputs[0]
     assert (grown > 0).sum() > (train.puzzles > 0).sum()
     for name, words in (("nowhere", "train, validation"),):
         with pytest.raises(StructureError, match=words):

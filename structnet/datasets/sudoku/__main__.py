@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
         write_boards(**chosen)
     else:
         repeats, shared = check(**chosen)
-        print(f"{repeats} repeats within {chosen['first']}, {shared} rows that {chosen['second']} repeats, up to symmetry")
+        print(f"up to symmetry: {repeats} repeats within {chosen['first']}, {shared} rows also in {chosen['second']}")
     return 0
 
 
