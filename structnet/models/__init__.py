@@ -1,5 +1,6 @@
 """Models, one file per paper."""
 
+from structnet.models.argument_tree import ArgumentTreeClassifier as ArgumentTreeClassifier
 from structnet.models.beam_tree import BeamTreeClassifier as BeamTreeClassifier
 from structnet.models.beam_tree import BeamTreeEncoder as BeamTreeEncoder
 from structnet.models.continuous_rvnn import ContinuousRvNN as ContinuousRvNN
