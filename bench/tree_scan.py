@@ -199,7 +199,7 @@ def newton(run: Callable[[Newton | None], Tensor], solver: dict, wanted: list[Te
     def check() -> None:
         assert states.converged and gradients.converged
         for one, other in zip(*(form() for form in forms.values())) if plain else ():
-            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * max(1.0, float(other.abs().max())))
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * max(1.0, float(other.detach().abs().max())))
 
     return Case(forms, check, 0, DEEP, note)
 
