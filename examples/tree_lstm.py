@@ -9,7 +9,7 @@
     python examples/tree_lstm.py              # about 2 minutes on one core
     python examples/tree_lstm.py --steps 2    # to see that it runs
 
-Measured (seed 0, 1,000 updates of 64): ACCURACY % of the last 1,000 expressions of `near_iid`, up to 500 tokens long.
+Prints the loss, and the accuracy on 1,000 expressions of `near_iid` that were not seen; chance is 10 %.
 """
 
 import argparse
