@@ -78,12 +78,15 @@ def fit(run: Run, model: Any, rows: int) -> int:
 
 def write_report(run: Run, task: Any) -> Path:
     """`report.html` of a finished run; a task that can draw its samples has `pictures(model, split)`."""
-    from structnet.report.html import run_report
+    from structnet.commands.evaluate import floors_of
+    from structnet.report.html import floor_table, run_report
     from structnet.systems.system import PICTURES
     from structnet.training.record import read_log
 
     draw = PICTURES.get(run.task)
-    pictures = draw(run.weights(), task.split(task.validation)) if draw else ()
+    floors = floor_table(floors_of(task, task.splits))
+    pictures = [("What needs no training, on the same splits", floors)] if floors else []
+    pictures += draw(run.weights(), task.split(task.validation)) if draw else []
     return run_report(run.folder, read_log(run.folder / "log.jsonl"), task.in_range, task.chance, pictures)
 
 

@@ -152,3 +152,13 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {v}" for k, v in value.items()) or "-"
     return "-" if value is None else str(value)
+
+
+def floor_table(floors: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Per split and floor the figures, as a table; nothing for a task without floors."""
+    rows = []
+    for split, found in floors.items():
+        for name, figures in found.items():
+            cells = "".join(f"<td>{escape(key)} {value:.4f}</td>" for key, value in figures.items())
+            rows.append(f"<tr><td>{escape(split)}</td><td>{escape(name)}</td>{cells}</tr>")
+    return f"<table>{''.join(rows)}</table>" if rows else ""
