@@ -70,7 +70,7 @@ class MultitaskNetwork(nn.Module):
     ReLU inside the read-outs, none at the end.
     """
 
-    def __init__(self, aggregator: str = "pna", width: int = 16, delta: float = 1.6):
+    def __init__(self, aggregator: str = "pna", width: int = 16, delta: float = 1.53):
         super().__init__()
         if aggregator not in AGGREGATORS:
             raise StructureError(f"an aggregator out of {', '.join(AGGREGATORS)}", repr(aggregator), 'aggregator="pna"')
