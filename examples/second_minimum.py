@@ -3,10 +3,10 @@
     python examples/second_minimum.py              # half a minute on one core
     python examples/second_minimum.py --steps 2    # to see that it runs
 
-Any fixed aggregator must squeeze the second minimum through a sum or a maximum; a monoid that keeps the two best rows by
-a learned order holds it exactly. Measured with `structnet train sets --model top-rows` (seed 0): 100 % of 1,024 sets at
-every size up to 1,024, on the published distribution, where a constant guess scores 27.9 % at n = 200, and on the
-balanced one.
+Any fixed aggregator must squeeze the second minimum through a sum or a maximum; a monoid that keeps the two best rows
+by a learned order holds it exactly. Measured with `structnet train sets --model top-rows` (seed 0): 100 % of 1,024
+sets at every size up to 1,024, on the published distribution, where a constant guess scores 27.9 % at n = 200, and
+on the balanced one.
 """
 
 import argparse

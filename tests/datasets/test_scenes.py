@@ -88,7 +88,7 @@ def test_ages_follow_fact_by_fact():
                 elif kind != age.EXACT and a in known and b not in known:
                     known[b], steps[b] = known[a] - sign * value, steps[a] + 1
         assert known[puzzles.asked[row]] == puzzles.answer[row] and steps[puzzles.asked[row]] == puzzles.hops[row]
-        assert 0 <= min(known.values()) and max(known.values()) < 100 and len(known) == 8
+        assert min(known.values()) >= 0 and max(known.values()) < 100 and len(known) == 8
     assert (np.bincount(puzzles.hops, minlength=8) > 0)[:7].all()
 
 
