@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=str, default="", help="rounds at test time (one number or several: 16,32,64)")
     parser.add_argument("--restarts", type=int, default=None, help="starts to choose from by residual; reported apart")
     parser.add_argument("--limit", type=NonNegativeInt, default=0, help="only the first rows of each split, 0 for all")
+    parser.add_argument("--by", type=str, default="", help="also by these keys, e.g. operator,arguments")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     options = parser.parse_args(argv)
     runs = _runs(options)
@@ -47,6 +48,8 @@ def main(argv: list[str]) -> int:
         print(json.dumps({**found, **({"floors": floors} if floors else {})}))
     else:
         print(table(results, floors))
+        for key in filter(None, options.by.split(",")):
+            print("\n" + breakdown(results, key))
     return 0
 
 
@@ -96,6 +99,17 @@ def table(results: dict[str, dict[str, Any]], floors: dict[str, dict[str, dict[s
         for floor, figures in (floors or {}).get(split, {}).items():
             cells = "".join(f"{figures[name]:18.4f}" if name in figures else f"{'':18}" for name in columns)
             lines.append(f"  {floor[:29]:30}".ljust(21) + cells[11:])
+    return "\n".join(lines)
+
+
+def breakdown(results: dict[str, dict[str, Any]], key: str) -> str:
+    """The headline score of each split for each value of a key, and how many rows had it."""
+    lines = []
+    for split, result in results.items():
+        if key not in result["by"]:
+            raise StructureError(f"--by out of {', '.join(result['by'])}", repr(key), "one of these names")
+        cells = (f"{value}: {100 * at['mean']:.1f} % of {at['count']}" for value, at in result["by"][key].items())
+        lines.append(f"{split[-13:]:14}by {key}  " + "   ".join(cells))
     return "\n".join(lines)
 
 

@@ -16,6 +16,16 @@ def test_evaluate_a_file(tmp_path, capsys):
     assert result["count"] == 4 and result["accuracy"] == 1.0
 
 
+def test_evaluate_by_operator_and_arguments(tmp_path, capsys):
+    path = tmp_path / "rows.tsv"
+    path.write_text(ROWS.replace("5\t[SM 3 2 ]", "6\t[SM 3 2 ]"))  # the last label is wrong
+    assert cli.main(["evaluate", "bt-cell-listops", "--data", str(path), "--by", "operator,arguments"]) == 0
+    out = capsys.readouterr().out
+    assert "by operator  0: 100.0 % of 1   1: 100.0 % of 1   2: 100.0 % of 1   3: 0.0 % of 1" in out
+    assert "by arguments  2: 0.0 % of 1   3: 100.0 % of 2   4: 100.0 % of 1" in out
+    assert cli.main(["evaluate", "bt-cell-listops", "--data", str(path), "--by", "colour"]) == 2
+
+
 def test_parse_writes_a_page(tmp_path, capsys):
     page = tmp_path / "parse.html"
     assert cli.main(["parse", "[MAX 2 9 [MIN 4 7 ] 0 ]", "--out", str(page)]) == 0
