@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 880, 300, 52, 52, 40, 26
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 880, 310, 52, 52, 40, 40
 COLOURS = ("#2563b0", "#d9822b", "#2f9e52", "#8457b5")
 OUTSIDE, INK, FAINT, RED, BAND = "#5f9ed6", "#1d2733", "#e3e8ee", "#d0372b", "#eef3e6"
 Point = tuple[float, float]
@@ -35,7 +35,7 @@ def _bands(starts: Sequence[float], step: float) -> str:
             parts.append(f'<rect x="{first:.1f}" y="0" {size} rx="6" fill="{BAND}"/>')
             run = at + 1
     if starts:
-        parts.append(_text(starts[0] + 8, 15, "training range", "start", "#5b7031"))
+        parts.append(_text(starts[0] + 8, 14, "training range", "start", "#5b7031"))
     return "".join(parts)
 
 
@@ -49,7 +49,7 @@ def _bar(x: float, step: float, label: str, value: float, half: float, colour: s
         f'<rect x="{middle - width / 2:.1f}" y="{top:.1f}" {size} rx="2" fill="{colour}">'
         f"<title>{escape(label)}: {100 * value:.2f} ± {100 * half:.2f} %</title></rect>"
         f'{whisker} fill="none" stroke="{INK}" opacity="0.7"/>{_text(middle, high - 5, figure, colour=INK)}'
-        f"{_text(middle, HEIGHT - BOTTOM + 17, label)}"
+        f"{_text(middle, HEIGHT - BOTTOM + 17, label, size=12 if step > 66 else 10)}"
     )
 
 
@@ -120,8 +120,9 @@ def _grid(low: float, high: float, text) -> str:
     return "".join(lines)
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle", colour: str = "#5b6775") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, anchor: str = "middle", colour: str = "#5b6775", size: int = 12) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"'
+    return f'<text {place} fill="{colour}">{escape(text)}</text>'
 
 
 def _svg(parts: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ th:first-child, td:first-child { text-align: left; } tr.inside { background: #f4
 figure { margin: 14px 0 20px; overflow-x: auto; } figure:last-child { margin-bottom: 4px; }
 figcaption { color: #5b6775; font-size: 13.5px; margin-bottom: 6px; position: sticky; left: 0; }
 .groups { display: flex; flex-wrap: wrap; gap: 3px; text-align: center; font-variant-numeric: tabular-nums; }
-.groups div { flex: 1 1 58px; border-radius: 5px; padding: 4px 2px; line-height: 1.3; }
+.groups div { flex: 1 1 58px; max-width: 112px; border-radius: 5px; padding: 4px 2px; line-height: 1.3; }
 .groups small { color: #3d4854; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; font-size: 13.5px; margin: 0; }
 dl.wide { grid-template-columns: repeat(2, max-content 1fr); } dt { color: #5b6775; }

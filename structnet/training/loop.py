@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,9 @@ class Trainer:
         forward = torch.compile(forward) if self.settings.compile else forward
         self.record.write("resume" if resumed else "start", step=self.step, updates=self.total)
         last: dict[str, Any] = {}
-        with _on_signal(self), tqdm(total=self.total, initial=self.step, disable=self.quiet, unit="step") as bar:
+        often = 0.1 if sys.stderr.isatty() else 10.0  # seconds between lines: a log file is not a screen
+        bar = tqdm(total=self.total, initial=self.step, disable=self.quiet, unit="step", mininterval=often)
+        with _on_signal(self), bar:
             while self.step < self.total and not self.stopping:
                 epoch, first = divmod(self.step, self.per_epoch)
                 for rows in epoch_batches(self.split.sizes, self.settings, epoch)[first:]:
