@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-
 from torch_geometric.nn.aggr import Aggregation, MaxAggregation
 
 from structnet.aggr.exact import AttentionAggregation
@@ -60,9 +59,9 @@ class CandidateNetwork(nn.Module):
             half of the batches): the network sees the states that many rounds lead to, and memory stays that of
             `train_rounds`. With a carried state (`TrainSettings.carry`) there is no need of it.
         noise: standard deviation of the random start state, in training and of restarts.
-        restarts: at test time this many starts (the first without noise), and for each board the answer of the one whose
-            last round changed the state least (smallest residual). Results with restarts are to be reported apart.
-        only_size: train the size terms E' and a' alone (on boards of another size), so that 9 x 9 boards keep their answers.
+        restarts: at test time this many starts (the first without noise), and for each board the answer of the one
+            whose last round changed the state least (smallest residual). Such results are to be reported apart.
+        only_size: train E' and a' alone (on boards of another size), so that 9 x 9 boards keep their answers.
         aggr: what gathers the states of a unit: "sum" (compiled), "max", "lcm", "attention" (on the general graph).
 
     Shapes: puzzles int64 `[boards, n * n]`, 0 = empty, digits 1 .. n -> `Solved`; no boards give empty tensors. Cost
