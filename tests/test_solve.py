@@ -1,6 +1,7 @@
 """`structnet solve`: says when it is solved, and says when it is not."""
 
 import io
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -104,3 +105,20 @@ def test_bad_boards_get_a_clear_line(oracle, capsys):
     for text, words in ((PUZZLE[:80], "80 cells"), (clash, "r1c1 and r1c2"), (unknown, "'X' at character 1")):
         assert main(["solve", text]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_the_shipped_checkpoint_is_marked_at_several_numbers_of_rounds(tmp_path, capsys):
+    path = tmp_path / "two.csv"
+    path.write_text(f"{PUZZLE},{SOLUTION}\n{PUZZLE}\n")
+    assert main(["evaluate", "sudoku", "--data", str(path), "--rounds", "1,24", "--json"]) == 0
+    splits = json.loads(capsys.readouterr().out)["splits"]
+    assert list(splits) == [f"{path} @1", f"{path} @24"]
+    assert splits[f"{path} @24"]["accuracy"] == 1.0 and splits[f"{path} @24"]["invalid"] == 0.0
+    assert splits[f"{path} @1"]["accuracy"] == 0.0 and splits[f"{path} @24"]["by"]["guesses_log2"]["0"]["count"] == 2
+    assert main(["evaluate", "sudoku", "--data", str(path), "--rounds", "x"]) == 2
+    assert "whole numbers" in capsys.readouterr().err
+
+
+def test_the_shipped_checkpoint_solves_an_easy_board(tmp_path, capsys):
+    assert main(["solve", PUZZLE, "--out", str(tmp_path / "s.html"), "--rounds", "32"]) == 0
+    assert "solved at round" in capsys.readouterr().out
