@@ -91,7 +91,7 @@ class ArgumentCell(nn.Module):
 
         p = sum_e softmax(gate_s)_e p_e(arguments)
 
-    Own design (issue "argument generalisation"); none of the two knows an operator beforehand.
+    Own design (docs/arity.md); neither of the two knows an operator beforehand.
 
     Args:
         symbols, values: sizes of the vocabulary and of the carried state.
@@ -104,7 +104,7 @@ class ArgumentCell(nn.Module):
     arity = None
 
     def __init__(
-        self, symbols: int, values: int, rank: int = 3, votes: int = 24, hidden: int = 128, anneal: int = 2000
+        self, symbols: int, values: int, rank: int = 3, votes: int = 48, hidden: int = 128, anneal: int = 2500
     ):
         super().__init__()
         self.parts = nn.ModuleList(
@@ -138,9 +138,9 @@ class ArgumentTreeClassifier(nn.Module):
         num_tokens: int = 15,
         num_classes: int = 10,
         rank: int = 3,
-        votes: int = 24,
+        votes: int = 48,
         hidden: int = 128,
-        anneal: int = 2000,
+        anneal: int = 2500,
     ):
         super().__init__()
         self.leaves = nn.Parameter(torch.zeros(num_tokens, num_classes))

@@ -18,12 +18,12 @@ from structnet.training.settings import TrainSettings
 
 # `grow` matters most: short lists show what an operator does (docs/decisions.md)
 RECIPE = TrainSettings(epochs=12, batch_size=128, lr=2e-3, ema=0.999, grow=4)
+# lists of few tokens say all there is to say about an operator, and are cheap
+SHORT = replace(RECIPE, epochs=36, batch_size=512, lr=5e-3, grow=2, max_size=30, evaluate_every=500)
 
 SYSTEMS = {
     "gold-tree": System(ListOps, TreeClassifier, {"builder": "gold", "dropout": 0.0}, RECIPE),
-    "argument-tree": System(
-        ListOps, ArgumentTreeClassifier, {}, replace(RECIPE, epochs=8, lr=3e-3), task_args={"nary": True}
-    ),
+    "argument-tree": System(ListOps, ArgumentTreeClassifier, {}, SHORT, task_args={"nary": True}),
     "recurrent": System(ListOps, TreeClassifier, {"builder": "left", "dropout": 0.0}, RECIPE),
     "balanced-tree": System(ListOps, TreeClassifier, {"builder": "balanced", "dropout": 0.0}, RECIPE),
     "random-tree": System(ListOps, TreeClassifier, {"builder": "random", "dropout": 0.0}, RECIPE),
