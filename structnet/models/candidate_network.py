@@ -17,6 +17,8 @@ from structnet.kernels.candidate_rounds import CandidateWeights, candidate_round
 from structnet.kernels.candidate_rounds.torch_form import input_kinds, message, read, update
 from structnet.structures.constraints import Constraints, board_of, sudoku_constraints
 
+TRAINED = 9  # digits of the boards that all weights but the size terms are trained on
+
 # what gathers the states of a unit, by name -> made for a width; the sum has the fast path
 AGGREGATORS: dict[str, Callable[[int], Aggregation] | None] = {
     "sum": None,
@@ -45,8 +47,8 @@ class CandidateNetwork(nn.Module):
 
     and a scalar readout per candidate, softmax over the digits of a cell. Weights are shared over all cells, digits,
     units of a kind and rounds, so the network is equivariant to every relabelling of digits and every exchange of
-    lines, bands and axes, and runs on any board size. A sum grows with the size n, so E and a are affine in n:
-    E + (n - 9) E', a + (n - 9) a'; on 9 x 9 boards E' and a' are without effect.
+    lines, bands and axes, and runs on any board size. A sum grows with the size n, so for n > 9 E and a are affine
+    in n: E + (n - 9) E', a + (n - 9) a'; on boards of up to 9 digits E' and a' are without effect.
 
     Differs from Palm et al. 2018 (recurrent relational networks) in: nodes are candidates, not cells; messages come
     from units, not from pairs; no position or digit embeddings; gated residual update with layer norm, not an LSTM.
@@ -110,10 +112,11 @@ class CandidateNetwork(nn.Module):
     def weights(self, size: int = 9) -> CandidateWeights:
         """The weights of a round on boards of this many digits."""
         weights = CandidateWeights(*(getattr(self, name) for name in CandidateWeights._fields))
-        if size == 9:
+        if size <= TRAINED:
             return weights
-        gather_bias = self.gather_bias + (size - 9) * self.gather_slope
-        return weights._replace(input=self.input + (size - 9) * self.input_slope, gather_bias=gather_bias)
+        extra = size - TRAINED
+        gather_bias = self.gather_bias + extra * self.gather_slope
+        return weights._replace(input=self.input + extra * self.input_slope, gather_bias=gather_bias)
 
     def first_state(self, puzzles: Tensor) -> Tensor:
         """The state before the first round, `[boards, n, n, digits, width]`; in training with noise."""

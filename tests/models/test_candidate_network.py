@@ -54,10 +54,9 @@ def literal(model: CandidateNetwork, puzzle: torch.Tensor, rounds: int) -> torch
                 (LINE, [h[e, c, d] for e in range(n)]),
                 (BOX, [h[s, e, d] for s in range(n) for e in range(n) if box(s, e) == box(r, c)]),
             ]
-            z = h[r, c, d] @ model.own + model.input[kind[r, c, d]] + (n - 9) * model.input_slope[kind[r, c, d]]
+            z = h[r, c, d] @ model.own + model.input[kind[r, c, d]]
             for k, members in units:
-                bias = model.gather_bias[k] + (n - 9) * model.gather_slope[k]
-                z = z + (sum(members) @ model.gather[k] + bias).relu() @ model.spread[k]
+                z = z + (sum(members) @ model.gather[k] + model.gather_bias[k]).relu() @ model.spread[k]
             gate, change = (z.relu() @ model.update + model.update_bias).chunk(2)
             v = h[r, c, d] + torch.sigmoid(gate) * change
             v = (v - v.mean()) / (v.var(unbiased=False) + 1e-5).sqrt()
@@ -72,7 +71,8 @@ def test_against_the_equations_candidate_by_candidate(model, n):
     puzzle = boards(1, n)
     fast, slow = model(puzzle).logits[-1, 0], literal(model, puzzle[0], 3)
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
-    grads = [torch.autograd.grad(out.sin().sum(), list(model.parameters())) for out in (fast, slow)]
+    used = [part for name, part in model.named_parameters() if not name.endswith("_slope")]
+    grads = [torch.autograd.grad(out.sin().sum(), used) for out in (fast, slow)]
     torch.testing.assert_close(*grads, rtol=0, atol=1e-9)
 
 
@@ -139,6 +139,18 @@ def test_training_keeps_every_round_and_warm_rounds_cost_no_memory():
     assert len(norms) == 3  # the gradient sees train_rounds rounds, however many came before
 
 
+def test_size_terms_act_above_nine_digits_and_are_trained_alone():
+    model = CandidateNetwork(width=4, hidden=4, train_rounds=1, only_size=True)
+    nn.init.ones_(model.gather_slope)
+    nn.init.ones_(model.input_slope)
+    assert torch.equal(model.weights(9).input, model.input) and torch.equal(model.weights(4).input, model.input)
+    assert torch.equal(model.weights(16).input, model.input + 7)
+    assert torch.equal(model.weights(25).gather_bias, model.gather_bias + 16)
+    model.train()(boards(1, 16)).logits.sum().backward()
+    trained = {name for name, part in model.named_parameters() if part.grad is not None}
+    assert trained == {"input_slope", "gather_slope"}
+
+
 def test_few_parameters_and_bad_input():
     assert sum(p.numel() for p in CandidateNetwork().parameters()) < 50_000
     with pytest.raises(StructureError, match=r"digits 0 .. 4"):
@@ -159,7 +171,9 @@ def test_any_aggregator_gathers_the_units_and_batches_do_not_mix(aggr):
     moved = torch.where(puzzle > 0, puzzle % 6 + 1, 0)  # every digit renamed to the next
     torch.testing.assert_close(model(moved).logits, whole.logits.roll(1, -1), rtol=0, atol=1e-10)
     model.train()(puzzle).logits.sum().backward()
-    assert all(p.grad is not None for p in (model.own, model.gather, *model.aggr.parameters()))
+    unused = ("identity", "empty")  # values of empty units, of which there are none
+    used = [part for name, part in model.aggr.named_parameters() if name not in unused]
+    assert all(part.grad is not None for part in (model.own, model.gather, *used))
     with pytest.raises(StructureError, match="sum, max, lcm, attention"):
         CandidateNetwork(aggr="median")
 
