@@ -65,6 +65,7 @@ class CandidateNetwork(nn.Module):
             whose last round changed the state least (smallest residual). Such results are to be reported apart.
         only_size: train E' and a' alone (on boards of another size), so that 9 x 9 boards keep their answers.
         aggr: what gathers the states of a unit: "sum" (compiled), "max", "lcm", "attention" (on the general graph).
+            "lcm" is equivariant only as far as its operator is learned to be associative.
 
     Shapes: puzzles int64 `[boards, n * n]`, 0 = empty, digits 1 .. n -> `Solved`; no boards give empty tensors. Cost
     of a board and round: 6 n^3 width hidden flops, and 8 n^2 width (width + hidden) for the units.
