@@ -71,6 +71,15 @@ class CandidateNetwork(nn.Module):
     of a board and round: 6 n^3 width hidden flops, and 8 n^2 width (width + hidden) for the units.
     """
 
+    input: Tensor  # the weights of a round by the names of CandidateWeights
+    own: Tensor
+    gather: Tensor
+    gather_bias: Tensor
+    spread: Tensor
+    update: Tensor
+    readout: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         width: int = 32,
