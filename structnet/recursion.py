@@ -183,7 +183,7 @@ def _last_states(states: State, segments: Segments, state: State | None, reverse
 def _is_plain(cell: Cell, x: State) -> bool:
     """Whether `cell` is one of torch's own whose equations `segment_rnn` computes, with nobody watching its calls."""
     known = type(cell) in (nn.GRUCell, nn.LSTMCell) and isinstance(x, Tensor) and x.dim() == 2
-    if torch._C._functorch.peek_interpreter_stack() is not None:  # torch.func does not go through custom ops
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]  # torch.func does not go through custom ops
         return False
     return known and x.dtype == cell.weight_ih.dtype and not (cell._forward_hooks or cell._forward_pre_hooks)  # type: ignore
 

@@ -111,7 +111,8 @@ def _forest(folder: str, train: NodeClassSplit) -> Any:
     graphs = [train.snapshots[train.first + row] for row in range(len(train))]
     x = torch.cat([graph.x for graph in graphs])  # type: ignore[misc]
     y = torch.cat([graph.y for graph in graphs])  # type: ignore[misc]
-    return RandomForestClassifier(50, max_features=0.3, random_state=0).fit(x[y >= 0].numpy(), y[y >= 0].numpy())
+    forest = RandomForestClassifier(50, max_features=0.3, random_state=0)  # type: ignore[arg-type]
+    return forest.fit(x[y >= 0].numpy(), y[y >= 0].numpy())
 
 
 @cache

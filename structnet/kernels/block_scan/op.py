@@ -117,7 +117,8 @@ def _differentiate_twice(ctx, *grads):
     grad, transition, h, ptr, initial = ctx.saved_tensors
     inputs = [t.detach().requires_grad_() for t in (grad, transition, h, initial) if t is not None]
     with torch.enable_grad():
-        outputs = torch_form.backward(*inputs[:3], ptr, inputs[3] if len(inputs) > 3 else None, ctx.reverse)
+        given, start = inputs[:3], inputs[3] if len(inputs) > 3 else None
+        outputs = torch_form.backward(given[0], given[1], given[2], ptr, start, ctx.reverse)
         wanted = [(o, g) for o, g in zip(outputs, grads) if g is not None and o.requires_grad]
         out = torch.autograd.grad([o for o, _ in wanted], inputs, [g for _, g in wanted], allow_unused=True)
     return *out[:3], None, out[3] if len(out) > 3 else None, None

@@ -15,7 +15,7 @@ def step(gates: Tensor, h_before: Tensor, c_before: Tensor | None, h: Tensor, c:
     first, second, third, fourth = gates.chunk(4, 1)
     first.sigmoid_()
     second.sigmoid_()
-    if c is None:
+    if c is None or c_before is None:
         fourth.addcmul_(first, third).tanh_()
         torch.lerp(fourth, h_before, second, out=h)
     else:
@@ -40,7 +40,7 @@ def step_back(
     state before but for the product with the hidden weights."""
     first, second, third, fourth = gates.chunk(4, 1)
     total = dh + carry_h
-    if c is None:
+    if c is None or c_before is None or dc is None or carry_c is None:
         candidate = total * (1 - second) * (1 - fourth * fourth)
         parts = (candidate * third * first * (1 - first), total * (h_before - fourth) * second * (1 - second),
                  candidate * first, candidate)  # fmt: skip
