@@ -139,7 +139,7 @@ def test_the_command_line_is_light():
     [
         (["fly"], "expected a verb out of train, resume"),
         (["train", "chess"], "a task out of listops"),
-        (["train", "listops", "--model", "gould-tree"], "gold-tree, recurrent"),
+        (["train", "listops", "--model", "gould-tree"], "gold-tree, argument-tree"),
         (["evaluate", "nowhere"], "a run folder, or a shipped checkpoint"),
         (["show", "[MAX 2 9"], "one complete expression"),
         (["data", "listops", "--splits", "near-iid"], "near_iid, 200-300"),

@@ -9,10 +9,13 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 SMALLER = {"quickselect.py": ["--runs", "2"]}  # beside --steps 2
+REAL = {"chickenpox.py"}  # reads a real data set
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_two_updates(path, monkeypatch, tmp_path, capsys):
+def test_two_updates(path, monkeypatch, tmp_path, capsys, request):
+    if path.name in REAL:
+        monkeypatch.setenv("STRUCTNET_DATA", str(request.getfixturevalue("shared_data")))
     steps = ["--steps", "2"] if '"--steps"' in path.read_text() else []
     monkeypatch.setattr(sys, "argv", [str(path), *steps, *SMALLER.get(path.name, [])])
     monkeypatch.chdir(tmp_path)  # whatever it writes
