@@ -78,10 +78,12 @@ def test_task_scores_each_label_of_each_graph(monkeypatch):
     monkeypatch.setattr(multitask, "_arrays", lambda name, seed: draw(np.array([15, 16, 17]), np.random.default_rng(1)))
     task = Multitask()
     batch = task.split("test").batch(torch.arange(3))
-    perfect = type("Out", (), {"nodes": batch.target.nodes, "graphs": batch.target.graphs + 0.1})
-    scores = task.score(perfect, batch)
+    off = torch.tensor([0.0, 0.2, 0.0])
+    near = type("Out", (), {"nodes": batch.target.nodes + off, "graphs": batch.target.graphs + 0.1})
+    scores = task.score(near, batch)
+    assert torch.allclose(scores["eccentricity"], torch.full((3,), 0.04))
     assert torch.allclose(scores["sssp"], torch.zeros(3)) and torch.allclose(scores["diameter"], torch.full((3,), 0.01))
-    assert task.loss(perfect, batch).item() == pytest.approx(0.005)
+    assert task.loss(near, batch).item() == pytest.approx((0.04 + 3 * 0.01) / 6)
     assert task.summary({k: v + 1e-6 for k, v in scores.items()}, {})["diameter"] == pytest.approx(-2, abs=0.01)
     assert float(task.split("train").nodes.max()) == 1
     with pytest.raises(StructureError, match="one of train"):
