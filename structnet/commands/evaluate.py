@@ -22,6 +22,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", type=str, default=None, help="your own file, in the original format of the task")
     parser.add_argument("--rounds", type=str, default="", help="rounds at test time (one number or several: 16,32,64)")
     parser.add_argument("--restarts", type=int, default=None, help="starts to choose from by residual; reported apart")
+    parser.add_argument("--halt", type=int, default=None, help="boards stop when valid, looked at every so many rounds")
     parser.add_argument("--limit", type=NonNegativeInt, default=0, help="only the first rows of each split, 0 for all")
     parser.add_argument("--by", type=str, default="", help="also by these keys, e.g. operator,arguments")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
@@ -44,8 +45,7 @@ def main(argv: list[str]) -> int:
         results |= {name + suffix: result for name, result in marked.items()}
     if options.json:
         found = {"run": options.run, "task": run.task, "model": run.model, "splits": results}
-        found |= {} if options.restarts is None else {"restarts": options.restarts}
-        print(json.dumps({**found, **({"floors": floors} if floors else {})}))
+        print(json.dumps({**found, **_chosen(options), **({"floors": floors} if floors else {})}))
     else:
         print(table(results, floors))
         for key in filter(None, options.by.split(",")):
@@ -59,10 +59,15 @@ def _runs(options: Any) -> dict[str, Run]:
     wrong = [count for count in counts if not count.isdecimal()]
     if wrong:
         raise StructureError("--rounds as whole numbers with commas between", repr(wrong[0]), "--rounds 16,32,64")
-    extra = {} if options.restarts is None else {"restarts": options.restarts}
+    extra = _chosen(options)
     if len(counts) < 2:
         return {"": open_run(options.run, **extra, **({"rounds": int(counts[0])} if counts else {}))}
     return {f" @{count}": open_run(options.run, rounds=int(count), **extra) for count in counts}
+
+
+def _chosen(options: Any) -> dict[str, int]:
+    """What of the ways to run at test time was asked for, by its name as a model argument."""
+    return {name: getattr(options, name) for name in ("restarts", "halt") if getattr(options, name) is not None}
 
 
 def mark(run: Run, wanted: Sequence[str], rows: int = 0, from_file: bool = False) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from structnet.aggr.lcm import LCMAggregation
 from structnet.errors import StructureError
 from structnet.kernels.candidate_rounds import CandidateWeights, candidate_rounds
 from structnet.kernels.candidate_rounds.torch_form import input_kinds, message, read, update
-from structnet.structures.constraints import Constraints, board_of, sudoku_constraints
+from structnet.structures.constraints import Constraints, board_of, is_valid, sudoku_constraints
 
 TRAINED = 9  # digits of the boards that all weights but the size terms are trained on
 
@@ -63,6 +63,8 @@ class CandidateNetwork(nn.Module):
         noise: standard deviation of the random start state, in training and of restarts.
         restarts: at test time this many starts (the first without noise), and for each board the answer of the one
             whose last round changed the state least (smallest residual). Such results are to be reported apart.
+        halt: at test time a board stops at the first multiple of this many rounds after which its answer keeps the
+            givens and the rules (a check of the answer, no search); 0: all boards run all rounds.
         only_size: train E' and a' alone (on boards of another size), so that 9 x 9 boards keep their answers.
         aggr: what gathers the states of a unit: "sum" (compiled), "max", "lcm", "attention" (on the general graph).
             "lcm" is equivariant only as far as its operator is learned to be associative.
@@ -89,12 +91,13 @@ class CandidateNetwork(nn.Module):
         warm_rounds: int = 0,
         noise: float = 0.0,
         restarts: int = 1,
+        halt: int = 0,
         aggr: str = "sum",
         only_size: bool = False,
     ):
         super().__init__()
         self.width, self.rounds, self.train_rounds = width, rounds, train_rounds
-        self.warm_rounds, self.noise = warm_rounds, noise
+        self.warm_rounds, self.noise, self.halt = warm_rounds, noise, halt
         for name, shape in zip(CandidateWeights._fields, CandidateWeights.shapes(width, hidden)):
             self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
         self.input_slope = nn.Parameter(torch.zeros_like(self.input))
@@ -146,13 +149,27 @@ class CandidateNetwork(nn.Module):
                 state = self._run(puzzles, state, max(draw, 0), 1).state
         if self.training:
             return self._run(puzzles, state, self.train_rounds, self.train_rounds)
-        return self._best_of(puzzles, state) if self.restarts > 1 else self._run(puzzles, state, self.rounds, 1)
+        return self._best_of(puzzles, state) if self.restarts > 1 else self._until_valid(puzzles, state)
 
     def _run(self, puzzles: Tensor, state: Tensor, rounds: int, kept: int) -> Solved:
         if self.aggr is not None:
             return self._on_graph(puzzles, state, rounds, kept)
         size = board_of(puzzles.shape[1]).size
         return Solved(*candidate_rounds(self.weights(size), state, puzzles, rounds, kept))
+
+    def _until_valid(self, puzzles: Tensor, state: Tensor) -> Solved:
+        """All rounds, or for each board as many as it needs."""
+        if not self.halt:
+            return self._run(puzzles, state, self.rounds, 1)
+        state, logits = state.clone(), state.new_zeros(1, *state.shape[:1], puzzles.shape[1], state.shape[3])
+        going = torch.arange(len(puzzles), device=puzzles.device)
+        for done in range(0, self.rounds, self.halt):
+            run = self._run(puzzles[going], state[going], min(self.halt, self.rounds - done), 1)
+            state[going], logits[:, going] = run.state, run.logits
+            answer = run.logits[-1].argmax(-1) + 1
+            wrong = (puzzles[going] > 0) & (puzzles[going] != answer)
+            going = going[wrong.any(1) | ~is_valid(answer)]
+        return Solved(logits, state)
 
     def _best_of(self, puzzles: Tensor, state: Tensor) -> Solved:
         """Several starts; the run whose last round moved the state least."""

@@ -9,8 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from structnet.datasets.sudoku.files import SYMBOLS
-from structnet.structures.constraints import board_of
-from structnet.tasks.sudoku import is_valid
+from structnet.structures.constraints import board_of, is_valid
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sudoku, round by round</title>
 <style>

@@ -64,6 +64,19 @@ def sudoku_constraints(board: Board) -> Constraints:
     return Constraints(n**3, tuple((kind, index.reshape(-1), n * n) for kind, index in families), exact=4)
 
 
+def is_valid(boards: Tensor) -> Tensor:
+    """Whether each full board `[boards, n * n]` has every digit once in each row, column and box, bool `[boards]`."""
+    board = board_of(boards.shape[1])
+    held = torch.zeros(len(boards), board.size**3, device=boards.device)
+    candidate = torch.arange(boards.shape[1], device=boards.device) * board.size + boards - 1
+    held.scatter_(1, candidate, 1.0)
+    good = torch.ones(len(boards), dtype=torch.bool, device=boards.device)
+    for _, index, count in sudoku_constraints(board).units:
+        total = held.new_zeros(len(boards), count).index_add(1, index.to(boards.device), held)
+        good &= (total == 1).all(1)
+    return good
+
+
 def latin_constraints(size: int) -> Constraints:
     """Latin squares: a Sudoku without boxes."""
     full = sudoku_constraints(Board(size, 1, size))

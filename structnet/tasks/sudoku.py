@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from structnet.datasets.sudoku import read_boards, reveal, solve
 from structnet.errors import StructureError
-from structnet.structures.constraints import board_of, sudoku_constraints
+from structnet.structures.constraints import is_valid
 from structnet.tasks.task import Batch, mean_scores
 
 HELD_OUT = 1_000  # rows of each file that are never trained on (a fifth of a file of less than 5,000)
@@ -47,14 +47,18 @@ class Sudoku:
         files: `puzzle,solution` files with commas between. Of each file, a fixed 1,000 rows are held out; the rest
             train. The first file's held-out rows are the validation split; every file's are a split named after it.
         reveals: most cells given away in a training puzzle.
+        rows: most training rows of each file, with commas between; nothing or 0 for all ("0,6000": a few hard ones).
     """
 
     name = "sudoku"
     train, validation = "train", "validation"
     chance = 0.0
 
-    def __init__(self, files: str = "", reveals: int = 17):
+    def __init__(self, files: str = "", reveals: int = 17, rows: str = ""):
         self.files = tuple(Path(name) for name in files.split(",") if name)
+        self.rows = tuple(int(count) for count in rows.split(",") if count) or (0,) * len(self.files)
+        if len(self.rows) != len(self.files):
+            raise StructureError(f"rows for {len(self.files)} files", repr(rows), 'rows="0,6000" for two files')
         self.reveals = reveals
         self.splits = tuple(path.stem for path in self.files)
         self.in_range = frozenset(self.splits)
@@ -64,7 +68,8 @@ class Sudoku:
             raise StructureError("files to train or validate on", "none", "--task_args.files puzzles.csv, or --data")
         parts = [_parts(path) for path in self.files]
         if name == "train":
-            puzzles, solutions = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+            used = list(zip(parts, self.rows))
+            puzzles, solutions = (torch.cat([part[i][: count or None] for part, count in used]) for i in (0, 1))
             return SudokuSplit(name, puzzles, solutions, self.reveals)
         named = {"validation": parts[0], **dict(zip(self.splits, parts))}
         if name not in named:
@@ -96,19 +101,6 @@ class Sudoku:
 def guess_bands(puzzles: Tensor) -> Tensor:
     """0 where singles solve a puzzle, else 1 + floor(log2(digits that the solver tried at guesses))."""
     return solve(puzzles, limit=1).guesses.double().add(1).log2().ceil().long()
-
-
-def is_valid(boards: Tensor) -> Tensor:
-    """Whether each full board `[boards, n * n]` has every digit once in each row, column and box, bool `[boards]`."""
-    board = board_of(boards.shape[1])
-    held = torch.zeros(len(boards), board.size**3, device=boards.device)
-    candidate = torch.arange(boards.shape[1], device=boards.device) * board.size + boards - 1
-    held.scatter_(1, candidate, 1.0)
-    good = torch.ones(len(boards), dtype=torch.bool, device=boards.device)
-    for _, index, count in sudoku_constraints(board).units:
-        total = held.new_zeros(len(boards), count).index_add(1, index.to(boards.device), held)
-        good &= (total == 1).all(1)
-    return good
 
 
 @cache

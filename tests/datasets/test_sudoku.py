@@ -3,7 +3,8 @@ import torch
 
 from structnet.datasets.sudoku import format_board, parse_board, read_boards, relabel, reveal, solve
 from structnet.errors import StructureError
-from structnet.tasks.sudoku import Sudoku, SudokuSplit, guess_bands, is_valid
+from structnet.structures.constraints import is_valid
+from structnet.tasks.sudoku import Sudoku, SudokuSplit, guess_bands
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 SOLUTION = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
@@ -109,6 +110,10 @@ def test_the_task_holds_rows_out_and_marks_boards(tmp_path, monkeypatch):
     for name, words in (("nowhere", "train, validation"),):
         with pytest.raises(StructureError, match=words):
             task.split(name)
+    few = Sudoku(files=f"{path},{path}", rows="0,2").split("train")
+    assert torch.equal(few.puzzles, torch.cat([train.puzzles, train.puzzles[:2]]))
+    with pytest.raises(StructureError, match="rows for 1 files"):
+        Sudoku(files=str(path), rows="1,2")
     with pytest.raises(StructureError, match=r"--task_args\.files"):
         Sudoku().split("train")
 

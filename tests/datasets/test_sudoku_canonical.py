@@ -6,7 +6,7 @@ import torch
 from structnet import native
 from structnet.datasets.sudoku import canonical, equivalent, parse_board, relabel, solve
 from structnet.errors import StructureError
-from structnet.tasks.sudoku import is_valid
+from structnet.structures.constraints import is_valid
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 

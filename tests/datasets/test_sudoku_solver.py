@@ -6,7 +6,7 @@ import torch
 from structnet import native
 from structnet.datasets.sudoku import generate, parse_board, solve
 from structnet.errors import StructureError
-from structnet.tasks.sudoku import is_valid
+from structnet.structures.constraints import is_valid
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 SOLUTION = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"

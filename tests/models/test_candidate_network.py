@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from structnet.datasets.sudoku.symmetry import relabel
+from structnet.datasets.sudoku import parse_board, relabel
 from structnet.errors import StructureError
 from structnet.kernels.candidate_rounds.torch_form import one_round
 from structnet.models.candidate_network import CandidateNetwork
@@ -14,10 +14,15 @@ from structnet.structures.constraints import (
     LINE,
     board_of,
     colouring_constraints,
+    is_valid,
     latin_constraints,
     queens_constraints,
     sudoku_constraints,
 )
+from structnet.systems import open_run
+
+EASY = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
 
 
 @pytest.fixture
@@ -222,6 +227,27 @@ def test_restarts_keep_the_run_that_moved_least():
     expected = torch.stack([runs[int(run)][1][0, at] for at, run in enumerate(least)])
     torch.testing.assert_close(chosen.logits[0], expected, rtol=0, atol=1e-6)
     assert len(least.unique()) > 1 and not torch.equal(single.logits, chosen.logits)
+
+
+def test_a_board_halts_when_its_answer_is_valid_and_the_rest_goes_on():
+    """Each board gives what it gives alone after the first multiple of `halt` rounds with a valid answer."""
+    model = open_run("sudoku").weights().eval()
+    puzzles = torch.tensor([parse_board(text) for text in (EASY, HARD, "." * 81)])
+    with torch.no_grad():
+        model.rounds, model.halt = 24, 8
+        halted = model(puzzles)
+        model.halt, stops = 0, []
+        for at in range(3):
+            for rounds in (8, 16, 24):
+                model.rounds = rounds
+                alone = model(puzzles[at : at + 1])
+                if bool(is_valid(alone.logits[-1].argmax(-1) + 1)):
+                    break
+            stops.append(rounds)
+            torch.testing.assert_close(halted.logits[:, at], alone.logits[:, 0])
+            torch.testing.assert_close(halted.state[at], alone.state[0])
+    assert stops[0] < 24 and stops[2] == 24  # the empty board has many solutions and finds none
+    assert not model(puzzles[:0]).logits.numel()
 
 
 def test_memory_for_the_gradient_does_not_grow_with_warm_rounds_and_one_round_is_enough():
