@@ -30,7 +30,7 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     bandwidth = copy_bandwidth()
     print("copy bandwidth: " + ", ".join(f"{name} {rate / 1e9:.1f} GB/s" for name, rate in bandwidth.items()))
-    lines = []
+    path, lines = HERE / "results" / f"{date.today()}-cpu.jsonl", []
     for name in sorted(name for name in CASES if name.startswith(options.only)):
         entry = CASES[name]
         if not options.skip_tests and not tests_pass(entry.tests):
@@ -38,17 +38,22 @@ def main() -> int:
             continue
         torch.manual_seed(0)
         case, timings = run(entry)
-        print(table(name, case, timings))
-        lines.append(record(name, case, timings, bandwidth, options.threads))
-    if lines and not options.skip_tests:
-        path = HERE / "results" / f"{date.today()}-cpu.jsonl"
-        path.parent.mkdir(exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        print(table(name, case, timings), flush=True)
+        if not options.skip_tests:
+            lines.append(record(name, case, timings, bandwidth, options.threads))
+            keep(lines[-1], path)
+    if lines:
         print(f"kept in {path.relative_to(HERE.parent)}")
-        for picture in plots.draw(lines, HERE / "results"):
-            print(f"drawn in {picture.relative_to(HERE.parent)}")
+    for picture in plots.draw(lines, HERE / "results"):
+        print(f"drawn in {picture.relative_to(HERE.parent)}")
     return 0
+
+
+def keep(line: dict, path: Path) -> None:
+    """Appended as soon as it is measured: a run that is stopped keeps what it has."""
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def table(name: str, case: Case, timings: dict[str, Timing]) -> str:

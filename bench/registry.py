@@ -1,8 +1,9 @@
 """One registry: a case is an op, its peers, and a check that they agree.
 
 All forms of a case run interleaved in one process (A B C A B C ...), so that a drift of the machine meets them all; the
-figure is the median, with the fastest and slowest beside it. Nothing is timed before its tests and its check have
-passed.
+figure is the median, with the fastest and slowest beside it. Right before a timed call the same form runs untimed, as
+in a loop: what it finds in caches and in the allocator is what it left itself and not what a peer did. Nothing is timed
+before its tests and its check have passed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 Form = Callable[[], Any]
+SLOW = 2.0  # seconds of a call from which an untimed one before each is not worth its time
 
 
 @dataclass
@@ -90,16 +92,23 @@ def run(entry: Entry) -> tuple[Case, dict[str, Timing]]:
     case.check()
     forms = {**case.forms, **(copies(case.traffic) if case.traffic else {})}
     timings = {name: Timing() for name in forms}
-    for form in forms.values():
-        form()  # warm-up
+    warm_up = {name: seconds(form)[0] for name, form in forms.items()}
     gc.collect()
     for _ in range(entry.repeats):
         for name, form in forms.items():
-            cpu, wall = time.process_time(), time.perf_counter()
-            form()
-            timings[name].cpu.append(time.process_time() - cpu)
-            timings[name].wall.append(time.perf_counter() - wall)
+            if warm_up[name] < SLOW:
+                form()
+            cpu, wall = seconds(form)
+            timings[name].cpu.append(cpu)
+            timings[name].wall.append(wall)
     return case, timings
+
+
+def seconds(form: Form) -> tuple[float, float]:
+    """CPU and wall seconds of one call."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    form()
+    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def copies(traffic: int) -> dict[str, Form]:
