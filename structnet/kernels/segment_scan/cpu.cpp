@@ -13,16 +13,24 @@ inline T gate_of(T value) {
     return LOG ? structnet::exp_negative(value) : value;
 }
 
+constexpr int64_t AHEAD = 8;  // rows fetched ahead: hardware expects rising addresses and loses track between segments
+
 template <typename T, bool PER_CHANNEL, bool LOG>
 STRUCTNET_CLONES void forward(const Task& task, const T* a, const T* x, const int64_t* ptr, const T* initial, bool reverse,
                               int64_t channels, int64_t group, bool stream, T* h) {
     const int64_t gates = channels / group, begin = task.begin, end = task.end, width = end - begin;
     const bool streamed = stream && begin * sizeof(T) % 16 == 0 && width * sizeof(T) % 16 == 0;
     std::vector<T> states(size_t(2 * width));  // of this row and the one before, where the output is not read again
-    for (int64_t s = task.first; s < task.last; ++s) {
+    const int64_t step = reverse ? -1 : 1, low = ptr[task.first], high = ptr[task.last];
+    for (int64_t k = task.first; k < task.last; ++k) {
+        const int64_t s = reverse ? task.first + task.last - 1 - k : k;  // so that rows follow each other in memory
         const T* before = initial ? initial + s * channels : nullptr;
         for (int64_t i = 0, rows = ptr[s + 1] - ptr[s]; i < rows; ++i) {
-            const int64_t t = reverse ? ptr[s + 1] - 1 - i : ptr[s] + i;
+            const int64_t t = reverse ? ptr[s + 1] - 1 - i : ptr[s] + i, soon = t + step * AHEAD;
+            if (soon >= low && soon < high) {
+                structnet::prefetch(x + soon * channels + begin, width);
+                structnet::prefetch(a + soon * gates + begin / group, width / group);
+            }
             const T* __restrict gate = a + t * gates;
             const T* __restrict in = x + t * channels;
             T* __restrict out = streamed ? states.data() + (i & 1) * width - begin : h + t * channels;
@@ -43,8 +51,6 @@ STRUCTNET_CLONES void forward(const Task& task, const T* a, const T* x, const in
     if (streamed) structnet::finish_streaming();
 }
 
-constexpr int64_t AHEAD = 8;  // rows fetched ahead on the way back: hardware expects rising addresses
-
 // dx_t = g_t + flow_{t+1} with flow_t = a_t dx_t, which leaves the first row as dinitial;
 // da_t = sum over the gate's channels of dx_t h_{t-1} (LOG: of flow_t h_{t-1}).
 template <typename T, bool PER_CHANNEL, bool LOG>
@@ -55,15 +61,16 @@ STRUCTNET_CLONES void backward(const Task& task, const T* g, const T* a, const T
     const bool streamed = stream && begin * sizeof(T) % 16 == 0 && width * sizeof(T) % 16 == 0;
     std::vector<T> none(size_t(width), T(0)), carried = none, made(size_t(2 * width));
     T* __restrict flow = carried.data() - begin;
-    for (int64_t s = task.first; s < task.last; ++s) {
-        const int64_t rows = ptr[s + 1] - ptr[s], step = reverse ? -1 : 1, start = reverse ? ptr[s + 1] - 1 : ptr[s];
+    const int64_t step = reverse ? -1 : 1, low = ptr[task.first], high = ptr[task.last];
+    for (int64_t k = task.first; k < task.last; ++k) {
+        const int64_t s = reverse ? k : task.first + task.last - 1 - k;  // so that rows follow each other in memory
+        const int64_t rows = ptr[s + 1] - ptr[s], start = reverse ? ptr[s + 1] - 1 : ptr[s];
         std::fill(carried.begin(), carried.end(), T(0));
         for (int64_t i = rows - 1; i >= 0; --i) {
-            const int64_t t = start + step * i;
-            const int64_t soon = i >= AHEAD ? t - step * AHEAD : ptr[s] + i + 2 * AHEAD;  // near its end: in segments to come
-            if (soon < ptr[task.last]) {
+            const int64_t t = start + step * i, soon = t - step * AHEAD;
+            if (soon >= low && soon < high) {
                 structnet::prefetch(g + soon * channels + begin, width);
-                structnet::prefetch(h + (soon - (i > AHEAD ? step : 0)) * channels + begin, width);
+                structnet::prefetch(h + soon * channels + begin, width);
                 structnet::prefetch(a + soon * gates + begin / group, width / group);
             }
             const T* __restrict grad = g + t * channels;
