@@ -75,20 +75,27 @@ class LinkScores:
     """The scores of one step: `rows(source)` `[R, N]` and `pairs(source, target)` `[P]`, differentiable."""
 
     def __init__(self, model: LinkPredictor, h: Tensor, history: PairHistory | None, bonus: Tensor | None):
+        self.place: Tensor | None = None
+        if not torch.is_grad_enabled():  # nodes alike, such as those without an edge, are scored once, and tie exactly
+            h, self.place = h.unique(dim=0, return_inverse=True)
         self.out, self.source, self.target = model.out, model.source(h), model.target(h)
         self.history, self.bonus = history, bonus
 
     def rows(self, source: Tensor) -> Tensor:
+        kinds, back = (source, None) if self.place is None else self.place[source].unique(return_inverse=True)
         size = max(1, ELEMENTS // max(self.target.numel(), 1))
-        blocks = [self._decode(self.source[part, None] + self.target) for part in source.split(size)]
+        blocks = [self._decode(self.source[part, None] + self.target) for part in kinds.split(size)]
         scores = torch.cat(blocks) if blocks else self.target.new_zeros(0, len(self.target))
+        if self.place is not None:
+            scores = scores[back].index_select(1, self.place)
         if self.history is None or self.bonus is None:
             return scores
         row, column, place = self.history.rows(source)
         return scores.index_put((row, column), self.bonus[place], accumulate=True)
 
     def pairs(self, source: Tensor, target: Tensor) -> Tensor:
-        scores = self._decode(self.source[source] + self.target[target])
+        ends = (source, target) if self.place is None else (self.place[source], self.place[target])
+        scores = self._decode(self.source[ends[0]] + self.target[ends[1]])
         if self.history is None or self.bonus is None:
             return scores
         given, place = self.history.find(source, target)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import Data
 
 from structnet.errors import StructureError
 from structnet.models.gcn_gru import GCNGRU
@@ -44,6 +45,24 @@ def test_rows_are_pairs(encoder, known):
     for a, b in zip(one, other):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
     assert scores.rows(torch.empty(0, dtype=torch.int64)).shape == (0, 7)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_nodes_alike_are_scored_once_without_gradients(known):
+    torch.manual_seed(0)
+    model = LinkPredictor(4, 5, "gcn", 6, history=known).eval()
+    x, ends = torch.ones(7, 4), torch.tensor([[0, 1], [1, 0]])
+    x[:2] = torch.randn(4)  # two kinds of nodes, but for their history
+    data, facts = [Data(x=x, edge_index=ends)], history()
+    source, target = torch.tensor([5, 0, 5, 6]), torch.tensor([0, 3, 2, 2])
+    slow = model(data, facts)
+    with torch.no_grad():
+        fast = model(data, facts)
+        assert fast.place is not None and fast.target.shape[0] == (7 if known else 2)
+        torch.testing.assert_close(fast.rows(source), slow.rows(source), rtol=0, atol=1e-6)
+        torch.testing.assert_close(fast.pairs(source, target), slow.pairs(source, target), rtol=0, atol=1e-6)
+        assert fast.rows(source[:0]).shape == (0, 7)
+        assert known or torch.equal(fast.rows(source)[:, 2], fast.rows(source)[:, 6])
 
 
 def test_the_decoder_is_that_of_the_paper():
