@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -214,6 +214,8 @@ class BeamTreeEncoder(nn.Module):
 class BeamTreeClassifier(nn.Module):
     """Tokens -> leaves -> `BeamTreeEncoder` -> classes; leaves and head as in `TreeClassifier`.
 
+    `encoder`: further arguments of `BeamTreeEncoder`.
+
     Shapes: tokens `[N]`, segments with S members -> logits `[S, classes]`. A tree is accepted and not looked at.
     """
 
@@ -222,20 +224,12 @@ class BeamTreeClassifier(nn.Module):
         num_tokens: int = 15,
         num_classes: int = 10,
         width: int = 128,
-        beam: int = 5,
-        scorer: str = "parent",
-        slice: int = 64,
-        noise: str = "none",
-        distinct: bool = False,
         dropout: float = 0.1,
-        relaxation: str = "hard",
-        activations: str = "search",
-        marginal: bool = False,
+        **encoder: Any,
     ):
         super().__init__()
         self.leaves = TokenLeaves(num_tokens, width, dropout)
-        rest = (distinct, dropout, relaxation, activations, marginal)
-        self.encoder = BeamTreeEncoder(width, beam, scorer, slice, noise, *rest)
+        self.encoder = BeamTreeEncoder(width, dropout=dropout, **encoder)
         self.head = ClassifierHead(width, num_classes, dropout)
 
     def forward(self, tokens: Tensor, segments: Segments, tree: Tree | None = None) -> Tensor:

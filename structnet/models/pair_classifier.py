@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ class PairClassifier(nn.Module):
     """Tokens of both sides -> leaves -> `BeamTreeEncoder` -> classes of `[u; v; u * v; |u - v|]`.
 
     Head as in Ray Chowdhury and Caragea, "Beam Tree Recursive Cells", 2023, section 5 (after Mou et al., 2016).
-    Arguments as `BeamTreeClassifier`.
+    `encoder`: further arguments of `BeamTreeEncoder`.
 
     Shapes: tokens `[N]`, segments with 2 S members (left 0, right 0, left 1, ...) -> logits `[S, classes]`.
 
@@ -28,17 +30,12 @@ class PairClassifier(nn.Module):
         num_tokens: int = 11,
         num_classes: int = 7,
         width: int = 128,
-        beam: int = 5,
-        scorer: str = "parent",
-        slice: int = 64,
-        noise: str = "none",
-        distinct: bool = False,
         dropout: float = 0.1,
-        relaxation: str = "hard",
+        **encoder: Any,
     ):
         super().__init__()
         self.leaves = TokenLeaves(num_tokens, width, dropout)
-        self.encoder = BeamTreeEncoder(width, beam, scorer, slice, noise, distinct, dropout, relaxation)
+        self.encoder = BeamTreeEncoder(width, dropout=dropout, **encoder)
         self.head = ClassifierHead(4 * width, num_classes, dropout, hidden=width)
 
     def forward(self, tokens: Tensor, segments: Segments) -> Tensor:
