@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import ArgumentParser
 from torch import nn
 
 from structnet.errors import StructureError
@@ -47,9 +47,13 @@ class System:
     settings: TrainSettings = field(default_factory=TrainSettings)
     task_args: dict[str, Any] = field(default_factory=dict)
 
+    def known_arguments(self) -> list[str]:
+        """Names that `model_args` may have, those that the model passes on included."""
+        return ArgumentParser().add_class_arguments(self.model)
+
     def build(self, seed: int | None = None) -> nn.Module:
         """The model, its weights drawn from the run's seed."""
-        known = inspect.signature(self.model).parameters
+        known = self.known_arguments()
         for name in self.model_args:
             if name not in known:
                 raise StructureError(f"model_args out of {', '.join(known)}", repr(name), "one of these names")
@@ -111,9 +115,8 @@ def open_run(where: str | Path, **overrides: Any) -> Run:
         raise StructureError(f"a run folder, or a shipped checkpoint out of {shipped}", repr(str(where)), "its path")
     config = json.loads((folder / "settings.json").read_text())
     system = find(config["task"], config["model"])
-    known = inspect.signature(system.model).parameters
     for name in overrides:
-        if name not in known:
+        if name not in system.known_arguments():
             raise StructureError(f"a model with the argument {name}", config["model"], f"leaving out --{name}")
     settings = TrainSettings(**{name: config[name] for name in asdict(system.settings) if name in config})
     system = replace(system, model_args={**config["model_args"], **overrides}, settings=settings,
