@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
         raise StructureError("a run of a beam-tree model", type(model).__name__, "--run bt-cell-listops")
     line, facts, sections = describe(model, tokens)
     write_page(Path(options.out), options.expression, f"{options.run}: {line}", sections, facts)
-    print(f"{line}\n{options.out}")
+    print(f"{facts['induced tree']}\n{line}\n{options.out}")
     return 0
 
 
@@ -74,6 +74,8 @@ def describe(model, tokens) -> tuple[str, dict[str, str], list[tuple[str, str]]]
         f"of {len(inner)} merges across a bracket": str(wrong),
     }
     line = "; ".join(f"{name} {value}" if "value" in name else f"{value} {name}" for name, value in facts.items())
+    named = dict(zip(tree.leaves.tolist(), words))
+    facts["induced tree"] = tree.to_brackets([named.get(row) for row in range(tree.num_nodes)])[0]
     line += f"; beam log p {', '.join(f'{p:.2f}' for p in parse.scores.tolist())}"
     heat = f"<figure>{heat_svg(words, *parse.steps())}</figure>"
     return line, facts, [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from structnet.errors import StructureError
@@ -50,3 +51,24 @@ def walk_tuples(nested: Any) -> tuple[list[int], list]:
         if inside:
             stack.extend((child, here) for child in reversed(value))
     return parent, labels
+
+
+def write_brackets(child_ptr: list[int], child_index: list[int], roots: list[int], labels: Sequence) -> list[str]:
+    """One text per root, the inverse of `walk_brackets`; an inner row without label (None) gets none."""
+    texts: list[str] = []
+    for root in roots:
+        words: list[str] = []
+        stack: list[int | str] = [root]
+        while stack:
+            row = stack.pop()
+            if isinstance(row, str):
+                words[-1] += row
+                continue
+            children = child_index[child_ptr[row] : child_ptr[row + 1]]
+            if children:
+                words.append("(" + ("" if labels[row] is None else str(labels[row])))
+                stack += [")", *reversed(children)]
+            else:
+                words.append(str(labels[row]))
+        texts.append(" ".join(words).replace("( ", "("))
+    return texts

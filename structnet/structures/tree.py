@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -219,6 +220,11 @@ class Tree:
         flat = [above + int(at) for at, (parent, _) in zip(first, parsed) for above in parent]
         tree = cls.from_parents(torch.tensor(flat, dtype=torch.int64), torch.from_numpy(first))
         return tree, [label for _, labels in parsed for label in labels]
+
+    def to_brackets(self, labels: Sequence) -> list[str]:
+        """One text per root such as `((a b) c)`, from the label of each row (None: no name); `from_brackets` reads it."""
+        arrays = (self.child_ptr.tolist(), self.child_index.tolist(), self.roots.tolist())
+        return parsing.write_brackets(*arrays, labels)
 
     @classmethod
     def from_networkx(cls, graph: Any) -> tuple[Tree, list]:

@@ -166,12 +166,23 @@ def test_from_brackets_and_tuples():
     assert labels == ["MAX", "2", "9", "MIN", "4", "7", "0"] and children_of(tree)[0] == [1, 2, 3, 6]
     bare, words = Tree.from_brackets(["((a b) c)", "d"])
     assert words == [None, None, "a", "b", "c", "d"] and bare.num_trees == 2 and bare.roots.tolist() == [0, 5]
+    assert tree.to_brackets(labels) == ["(MAX 2 9 (MIN 4 7) 0)"] and bare.to_brackets(words) == ["((a b) c)", "d"]
     same, values = Tree.from_tuples((("a", "b"), "c"))
     assert values == words[:5] and torch.equal(same.child_index, bare.unbatch()[0].child_index)
     deep = None
     for _ in range(20_000):
         deep = (deep, 1)
-    assert Tree.from_tuples(deep)[0].heights.max() == 20_000
+    chain, labels = Tree.from_tuples(deep)
+    assert chain.heights.max() == 20_000 and len(chain.to_brackets(labels)[0]) == 20_000 * len('( 1)') + len('None')
+
+
+@given(structures())
+def test_brackets_both_ways(tree: Tree):
+    again, rows = Tree.from_brackets(tree.to_brackets(range(tree.num_nodes)), labelled=True)
+    children = children_of(tree)
+    for node, below in enumerate(children_of(again)):
+        assert [int(rows[child]) for child in below] == children[int(rows[node])]
+    assert [int(rows[root]) for root in again.roots] == tree.roots.tolist()
 
 
 def test_networkx_both_ways():
