@@ -47,10 +47,9 @@ STRUCTNET_CLONES void extreme(const T* __restrict x, int64_t first, int64_t rows
     for (int64_t c = 0; c < width; ++c) out[c] = best[c], arg[c] = rows ? first + where[c] : -1;
 }
 
-// log sum exp (-inf for an empty segment) and, if ROWS, softmax: maximum, exponentials, division, the rows still in cache.
+// ROWS: softmax, in three sweeps over rows that are in cache by then; else log sum exp (-inf for an empty segment).
 template <typename T, bool ROWS>
-STRUCTNET_CLONES void softmax(const T* __restrict x, int64_t rows, int64_t channels, int64_t width, T* __restrict lse,
-                              T* __restrict y) {
+STRUCTNET_CLONES void softmax(const T* __restrict x, int64_t rows, int64_t channels, int64_t width, T* __restrict out) {
     const T low = -std::numeric_limits<T>::infinity();
     T top[BLOCK], total[BLOCK];
     for (int64_t c = 0; c < width; ++c) top[c] = low, total[c] = T(0);
@@ -61,13 +60,15 @@ STRUCTNET_CLONES void softmax(const T* __restrict x, int64_t rows, int64_t chann
         for (int64_t c = 0; c < width; ++c) {
             const T e = structnet::exp_negative(x[t * channels + c] - top[c]);
             total[c] += e;
-            if (ROWS) y[t * channels + c] = e;
+            if (ROWS) out[t * channels + c] = e;
         }
-    for (int64_t c = 0; c < width; ++c) lse[c] = total[c] == T(0) ? low : top[c] + structnet::log_positive(total[c]);
-    if (!ROWS) return;
-    for (int64_t c = 0; c < width; ++c) total[c] = T(1) / total[c];
-    for (int64_t t = 0; t < rows; ++t)
-        for (int64_t c = 0; c < width; ++c) y[t * channels + c] *= total[c];
+    if (ROWS) {
+        for (int64_t c = 0; c < width; ++c) total[c] = T(1) / total[c];
+        for (int64_t t = 0; t < rows; ++t)
+            for (int64_t c = 0; c < width; ++c) out[t * channels + c] *= total[c];
+    } else {
+        for (int64_t c = 0; c < width; ++c) out[c] = total[c] == T(0) ? low : top[c] + structnet::log_positive(total[c]);
+    }
 }
 
 // dx = y (g - sum over the segment of g y)
@@ -105,14 +106,14 @@ void run_reduce(const T* x, const int64_t* ptr, int64_t segments, int64_t channe
 }
 
 template <typename T>
-void run_softmax(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, T* lse, T* y) {
-    if (y) structnet::prepare_output(y, ptr[segments] * channels * int64_t(sizeof(T)));
+void run_softmax(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, int32_t per_row, T* out) {
+    structnet::prepare_output(out, (per_row ? ptr[segments] : segments) * channels * int64_t(sizeof(T)));
     each(ptr, segments, channels, [=](int64_t s, int64_t c, int64_t width) {
         const int64_t rows = ptr[s + 1] - ptr[s], at = ptr[s] * channels + c;
-        if (y)
-            softmax<T, true>(x + at, rows, channels, width, lse + s * channels + c, y + at);
+        if (per_row)
+            softmax<T, true>(x + at, rows, channels, width, out + at);
         else
-            softmax<T, false>(x + at, rows, channels, width, lse + s * channels + c, y);
+            softmax<T, false>(x + at, rows, channels, width, out + s * channels + c);
     });
 }
 
@@ -131,11 +132,11 @@ void run_gather(const T* values, const int64_t* ptr, const int64_t* arg, int64_t
     structnet::prepare_output(out, ptr[segments] * channels * int64_t(sizeof(T)));
     each(ptr, segments, channels, [=](int64_t s, int64_t c, int64_t width) {
         const int64_t at = s * channels + c;
+        const size_t bytes = size_t(width) * sizeof(T);
         for (int64_t t = ptr[s]; t < ptr[s + 1]; ++t)
-            if (arg)
-                for (int64_t k = 0; k < width; ++k) out[t * channels + c + k] = arg[at + k] == t ? values[at + k] : T(0);
-            else
-                std::memcpy(out + t * channels + c, values + at, size_t(width) * sizeof(T));
+            arg ? std::memset(out + t * channels + c, 0, bytes) : std::memcpy(out + t * channels + c, values + at, bytes);
+        if (!arg || ptr[s] == ptr[s + 1]) return;
+        for (int64_t k = 0; k < width; ++k) out[arg[at + k] * channels + c + k] = values[at + k];
     });
 }
 
@@ -146,8 +147,9 @@ void run_gather(const T* values, const int64_t* ptr, const int64_t* arg, int64_t
                                  int64_t* arg) {                                                                            \
         run_reduce(x, ptr, segments, channels, kind, out, arg);                                                             \
     }                                                                                                                       \
-    void structnet_softmax_##NAME(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, T* lse, T* y) {       \
-        run_softmax(x, ptr, segments, channels, lse, y);                                                                    \
+    void structnet_softmax_##NAME(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, int32_t per_row,      \
+                                  T* out) {                                                                                 \
+        run_softmax(x, ptr, segments, channels, per_row, out);                                                              \
     }                                                                                                                       \
     void structnet_softmax_backward_##NAME(const T* g, const T* y, const int64_t* ptr, int64_t segments, int64_t channels,  \
                                            T* dx) {                                                                         \

@@ -24,14 +24,13 @@ def reduce(suffix: str, x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tens
     return out, arg
 
 
-def softmax(suffix: str, x: Tensor, ptr: Tensor, rows: bool, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """logsumexp `[S, D]`, and if `rows` the softmax `[N, D]` (else an empty tensor), into `out` where one is given."""
-    segments, channels = len(ptr) - 1, x.shape[1]
-    lse, y = x.new_empty(segments, channels), x.new_empty(x.shape if rows else (0,)) if out is None else out
+def softmax(suffix: str, x: Tensor, ptr: Tensor, rows: bool) -> Tensor:
+    """The softmax `[N, D]` if `rows`, else the logsumexp `[S, D]`."""
+    out = x.new_empty(x.shape[0] if rows else len(ptr) - 1, x.shape[1])
     getattr(library(), f"structnet_softmax_{suffix}")(
-        pointer(x), pointer(ptr), I64(segments), I64(channels), pointer(lse), pointer(y if rows else None)
+        pointer(x), pointer(ptr), I64(len(ptr) - 1), I64(x.shape[1]), I32(rows), pointer(out)
     )
-    return lse, y
+    return out
 
 
 def softmax_backward(suffix: str, grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:

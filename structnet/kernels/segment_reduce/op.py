@@ -37,7 +37,7 @@ def segment_reduce(x: Tensor, segments: Segments | Tensor, reduce: str = "sum") 
     ptr = as_ptr(segments, len(x), x.device)
     flat = x.reshape(len(x), math.prod(x.shape[1:]))
     if reduce == "softmax":
-        return torch.ops.structnet.segment_softmax(flat, ptr)[1].view(x.shape)
+        return torch.ops.structnet.segment_softmax(flat, ptr).view(x.shape)
     if reduce == "logsumexp":
         out = torch.ops.structnet.segment_logsumexp(flat, ptr)
     else:
@@ -146,16 +146,16 @@ _gather.register_autograd(_differentiate_gather, setup_context=_save_gather)
 
 
 @torch.library.custom_op("structnet::segment_softmax", mutates_args=())
-def _softmax(x: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+def _softmax(x: Tensor, ptr: Tensor) -> Tensor:
     return _softmax_form(x.contiguous(), ptr, rows=True)
 
 
 @torch.library.custom_op("structnet::segment_logsumexp", mutates_args=())
 def _logsumexp(x: Tensor, ptr: Tensor) -> Tensor:
-    return _softmax_form(x.contiguous(), ptr, rows=False)[0]
+    return _softmax_form(x.contiguous(), ptr, rows=False)
 
 
-def _softmax_form(x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
+def _softmax_form(x: Tensor, ptr: Tensor, rows: bool) -> Tensor:
     suffix = compiled_for(x)
     if suffix is not None:  # one pass in cache; torch's composite takes six
         return cpu.softmax(suffix, x, ptr, rows)
@@ -168,7 +168,7 @@ def _softmax_form(x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
 
 @_softmax.register_fake
 def _(x, ptr):
-    return x.new_empty(len(ptr) - 1, x.shape[1]), torch.empty_like(x)
+    return x.new_empty(x.shape)
 
 
 @_logsumexp.register_fake
@@ -195,11 +195,10 @@ def _(grad, y, ptr):
 
 
 def _save_softmax(ctx, inputs, output):
-    ctx.save_for_backward(output[1], inputs[1])
-    ctx.mark_non_differentiable(output[0])
+    ctx.save_for_backward(output, inputs[1])
 
 
-def _differentiate_softmax(ctx, _, grad):
+def _differentiate_softmax(ctx, grad):
     y, ptr = ctx.saved_tensors
     return torch.ops.structnet.segment_softmax_backward(grad, y, ptr), None
 
@@ -213,7 +212,7 @@ def _save_logsumexp(ctx, inputs, output):
 
 def _differentiate_logsumexp(ctx, grad):
     x, ptr = ctx.saved_tensors
-    y = torch.ops.structnet.segment_softmax(x, ptr)[1]  # recomputed: nothing of size N is kept but x itself
+    y = torch.ops.structnet.segment_softmax(x, ptr)  # recomputed: nothing of size N is kept but x itself
     return torch.ops.structnet.segment_gather(grad, ptr, None, len(x)) * y, None
 
 

@@ -33,7 +33,8 @@ def extreme(x: Tensor, segments: Segments, kind: str) -> tuple[Tensor, Tensor]:
     return best, torch.where(arg == none, -1, arg)
 
 
-def softmax(x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
+def softmax(x: Tensor, ptr: Tensor, rows: bool) -> Tensor:
+    """The softmax if `rows`, else the logsumexp."""
     segments = Segments.trusted(ptr)
     index = segments.index[:, None].expand_as(x)
     top = x.new_full((len(segments), x.shape[1]), -torch.inf).scatter_reduce(0, index, x, "amax")
@@ -41,9 +42,7 @@ def softmax(x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
     e = (x - safe.index_select(0, segments.index)).exp()
     wide = torch.promote_types(x.dtype, torch.float32)
     total = e.new_zeros(top.shape, dtype=wide).index_add(0, segments.index, e.to(wide))
-    lse = (safe + total.log()).to(x.dtype)
-    y = e / total.index_select(0, segments.index).to(x.dtype) if rows else x.new_empty(0)
-    return lse, y
+    return e / total.index_select(0, segments.index).to(x.dtype) if rows else (safe + total.log()).to(x.dtype)
 
 
 def softmax_backward(grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def _reduce_kernel(x, ptr, out, arg, channels, KIND: tl.constexpr, BLOCK: tl.con
 
 
 @triton.jit
-def _softmax_kernel(x, ptr, lse, y, channels, ROWS: tl.constexpr, BLOCK: tl.constexpr):
+def _softmax_kernel(x, ptr, out, channels, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     segment = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = channel < channels
@@ -55,12 +55,13 @@ def _softmax_kernel(x, ptr, lse, y, channels, ROWS: tl.constexpr, BLOCK: tl.cons
         total = total * tl.exp(top - base) + tl.exp(value - base)
         top = higher
     base = tl.where(top == float("-inf"), 0.0, top)
-    value = tl.where(total == 0.0, float("-inf"), base + tl.log(tl.where(total == 0.0, 1.0, total)))
-    tl.store(lse + segment * channels + channel, value, mask=inside)
     if ROWS:
         for row in range(first, last):
             value = tl.load(x + row * channels + channel, mask=inside, other=0.0).to(top.dtype)
-            tl.store(y + row * channels + channel, tl.exp(value - base) / total, mask=inside)
+            tl.store(out + row * channels + channel, tl.exp(value - base) / total, mask=inside)
+    else:
+        value = tl.where(total == 0.0, float("-inf"), base + tl.log(tl.where(total == 0.0, 1.0, total)))
+        tl.store(out + segment * channels + channel, value, mask=inside)
 
 
 @triton.jit
@@ -110,12 +111,12 @@ def reduce(x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     return out, arg
 
 
-def softmax(x: Tensor, ptr: Tensor, rows: bool) -> tuple[Tensor, Tensor]:
-    lse, y = x.new_empty(len(ptr) - 1, x.shape[1]), x.new_empty(x.shape if rows else (0,))
-    if lse.numel():
+def softmax(x: Tensor, ptr: Tensor, rows: bool) -> Tensor:
+    out = x.new_empty(x.shape[0] if rows else len(ptr) - 1, x.shape[1])
+    if out.numel():
         grid, block = _grid(ptr, x.shape[1])
-        _softmax_kernel[grid](x, ptr, lse, y, x.shape[1], ROWS=rows, BLOCK=block)
-    return lse, y
+        _softmax_kernel[grid](x, ptr, out, x.shape[1], ROWS=rows, BLOCK=block)
+    return out
 
 
 def softmax_backward(grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:
