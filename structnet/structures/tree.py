@@ -222,7 +222,7 @@ class Tree:
         return tree, [label for _, labels in parsed for label in labels]
 
     def to_brackets(self, labels: Sequence) -> list[str]:
-        """One text per root such as `((a b) c)`, from the label of each row (None: no name); `from_brackets` reads it."""
+        """One text per root such as `((a b) c)`, from the label of each row (None: no name), for `from_brackets`."""
         arrays = (self.child_ptr.tolist(), self.child_index.tolist(), self.roots.tolist())
         return parsing.write_brackets(*arrays, labels)
 
