@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,6 +88,7 @@ class SnapshotEvolveGCN(nn.Module):
         return outputs
 
 
+@cache
 def pyg_temporal() -> Any:
     """`torch_geometric_temporal.nn.recurrent` where it is installed. Its wheel (0.56.2) imports `torch_sparse` for a
     type that this benchmark never meets; without it a stand-in is enough."""

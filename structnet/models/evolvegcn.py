@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from structnet.cells.graph_filters import graph_operators, normalised_adjacency
-from structnet.cells.graph_operator import GraphOperator
 from structnet.cells.matrix_recurrent import MatrixGRU, MatrixLSTM
 from structnet.errors import StructureError
 from structnet.structures import Segments
@@ -49,7 +48,7 @@ class EvolveGCN(nn.Module):
     Raises:
         StructureError: options, channels or batch sizes that do not fit.
 
-    Cost of T snapshots: T weight updates of D x D work first, then one block-diagonal sparse product per layer.
+    Cost of T snapshots: T weight updates of D x D work, and T sparse and T dense products, per layer.
 
     Differs from the paper in the mask (`mask=False` is the paper), and from the authors' code in -O, which there owns a
     vector p that nothing reads.
@@ -102,15 +101,15 @@ class EvolveGCN(nn.Module):
         """All snapshots, layer by layer. Returns a list of `[N_t, D]` and the last state."""
         if not snapshots:
             return [], state
-        plan = _Plan(snapshots)
-        x = given = torch.cat([data.x for data in snapshots])  # type: ignore[misc]
+        steps = _steps(snapshots)
+        rows: list[Tensor] = [data.x for data in snapshots]  # type: ignore[misc]
         last = []
         for at, layer in enumerate(self.layers):
-            x, now = layer(x, plan, None if state is None else state[at])
+            rows, now = layer(rows, steps, None if state is None else state[at])
             last.append(now)
         if self.skip is not None:
-            x = x + self.skip(given)
-        return list(x.split(plan.nodes)), tuple(last)
+            rows = [out + self.skip(data.x) for out, data in zip(rows, snapshots)]
+        return rows, tuple(last)
 
     def trajectory(self, snapshots: Sequence[Data], state: Any = None) -> list[Tensor]:
         """The weights that each layer used at each snapshot, `[T, B, F, D]` per layer."""
@@ -122,7 +121,7 @@ class EvolveGCN(nn.Module):
 
 
 class EvolvingConvolution(nn.Module):
-    """One layer (EGCU): weights of all snapshots first, then all convolutions."""
+    """One layer (EGCU): the weights of all snapshots first, then their convolutions."""
 
     def __init__(
         self,
@@ -151,30 +150,28 @@ class EvolvingConvolution(nn.Module):
         if self.score is not None:
             nn.init.uniform_(self.score, -(in_channels**-0.5), in_channels**-0.5)
 
-    def forward(self, x: Tensor, plan: _Plan, state: Any) -> tuple[Tensor, Any]:
-        if x.shape[-1] != self.weight.shape[0]:
-            raise StructureError(f"{self.weight.shape[0]} channels", f"{x.shape[-1]}", "in_channels=x.shape[-1]")
-        weights, state = self.evolve(x, plan, state)
-        if x.shape[1] <= weights.shape[2]:  # the sparse product on the narrower side; of fixed x it needs no backward
-            x = _grouped(plan.adjacency @ x, weights, plan.groups)
-        else:
-            x = plan.adjacency @ _grouped(x, weights, plan.groups)
-        return self.activation(x), state
+    def forward(self, rows: list[Tensor], steps: list[_Step], state: Any) -> tuple[list[Tensor], Any]:
+        for x in rows:
+            if x.shape[-1] != self.weight.shape[0]:
+                raise StructureError(f"{self.weight.shape[0]} channels", f"{x.shape[-1]}", "in_channels=x.shape[-1]")
+        weights, state = self.evolve(rows, steps, state)
+        # one snapshot at a time: its rows stay in the cache, and no gradient goes to outputs that nobody reads
+        return [self.activation(step.convolve(x, weight)) for step, x, weight in zip(steps, rows, weights)], state
 
-    def evolve(self, x: Tensor, plan: _Plan, state: Any) -> tuple[Tensor, Any]:
-        """The weights of every snapshot and series, `[T * B, F, D]`, and the last state."""
+    def evolve(self, rows: list[Tensor], steps: list[_Step], state: Any) -> tuple[list[Tensor], Any]:
+        """The weights of every snapshot, each `[B, F, D]`, and the last state."""
         if state is None:
-            state = self.recurrence.start(self.weight.expand(plan.series, -1, -1).transpose(*self._axes))
-        given = [None] * plan.steps
-        if self.score is not None:
-            rows = plan.linked if self.mask else None
-            summary = summarize(x, self.score, self.weight.shape[1], plan.groups, rows)  # [T * B, k, F]
-            given = list(summary.transpose(1, 2).unflatten(0, (plan.steps, plan.series)))
+            weight = self.weight.expand(steps[0].groups.num_segments, -1, -1)
+            state = self.recurrence.start(weight.transpose(*self._axes))
         weights = []
-        for step in given:
-            state = self.recurrence(step, state)
-            weights.append(self.recurrence.output(state).transpose(*self._axes))
-        return torch.cat(weights), state
+        for x, step in zip(rows, steps):
+            given = None
+            if self.score is not None:
+                chosen = step.linked if self.mask else None
+                given = summarize(x, self.score, self.weight.shape[1], step.groups, chosen).transpose(1, 2)
+            state = self.recurrence(given, state)
+            weights.append(self.used(state))
+        return weights, state
 
     def used(self, state: Any) -> Tensor:
         """The weights `[B, F, D]` of the snapshot that left this state."""
@@ -196,53 +193,58 @@ def summarize(x: Tensor, score: Tensor, k: int, groups: Segments, rows: Tensor |
     index = groups.index
     if rows is not None:
         x, index = x[rows], index[rows]
-    y = x @ score / score.norm()
-    order = y.detach().argsort(descending=True, stable=True)
-    order = order[index[order].argsort(stable=True)]
+    order = (x.detach() @ score.detach()).argsort(descending=True, stable=True)  # chosen rows alone need a gradient
+    if groups.num_segments > 1:
+        order = order[index[order].argsort(stable=True)]
     counts = torch.bincount(index, minlength=groups.num_segments)
     if x.shape[0] == 0:
         return x.new_zeros(groups.num_segments, k, x.shape[1])
     rank = torch.arange(k, device=x.device).minimum((counts - 1).clamp(min=0).unsqueeze(1))
     chosen = order[((counts.cumsum(0) - counts).unsqueeze(1) + rank).clamp(max=order.numel() - 1)]
-    scale = y.tanh()[chosen] * (counts > 0).unsqueeze(1)
-    return x[chosen] * scale.unsqueeze(-1)
+    best = x[chosen]
+    scale = (best @ (score / score.norm())).tanh() * (counts > 0).unsqueeze(1)
+    return best * scale.unsqueeze(-1)
 
 
-class _Plan:
-    """Index work of a list of snapshots: one block-diagonal operator, one group of rows per (snapshot, series)."""
+class _Step:
+    """Index work of one snapshot: its operator, and one segment of rows per series."""
 
-    def __init__(self, snapshots: Sequence[Data]):
-        parts = [graph_operators(normalised_adjacency, data)[0] for data in snapshots]
-        self.adjacency = GraphOperator.block_diagonal(parts)
-        self.nodes = [part.num_nodes for part in parts]
-        ptrs = [torch.tensor([0, n]) if "ptr" not in d else d.ptr for d, n in zip(snapshots, self.nodes)]
-        self.steps, self.series = len(parts), ptrs[0].numel() - 1
-        for at, ptr in enumerate(ptrs):
-            if ptr.numel() - 1 != self.series:
-                got = f"{ptr.numel() - 1} in snapshot {at}"
-                raise StructureError(
-                    f"{self.series} graphs in every snapshot", got, "an empty graph where one is absent"
-                )
-        self.groups = Segments.from_lengths(torch.cat([ptr.diff() for ptr in ptrs]))
-        self.groups = self.groups.to(parts[0].matrix.device)
-        self.edges = [data.edge_index for data in snapshots]
+    def __init__(self, data: Data):
+        self.adjacency = graph_operators(normalised_adjacency, data)[0]
+        nodes, device = self.adjacency.num_nodes, self.adjacency.matrix.device
+        self.groups = Segments(data.ptr if "ptr" in data else torch.tensor([0, nodes], device=device))
+        self.sizes, self.edges = self.groups.lengths.tolist(), data.edge_index
 
     @cached_property
     def linked(self) -> Tensor:
-        """Rows with an edge in their snapshot, bool `[N]`."""
-        linked, start = torch.zeros(sum(self.nodes), dtype=torch.bool, device=self.groups.device), 0
-        for edge_index, n in zip(self.edges, self.nodes):
-            linked[edge_index.flatten() + start] = True  # type: ignore[union-attr]
-            start += n
+        """Rows with an edge in this snapshot, bool `[N]`."""
+        linked = torch.zeros(self.adjacency.num_nodes, dtype=torch.bool, device=self.groups.device)
+        linked[self.edges.flatten()] = True  # type: ignore[union-attr]
         return linked
 
+    def convolve(self, x: Tensor, weights: Tensor) -> Tensor:
+        """A^ x W, W of each series. The sparse product on the narrower side; of fixed x it needs no backward."""
+        if x.shape[1] <= weights.shape[2]:
+            return self.grouped(self.adjacency @ x, weights)
+        return self.adjacency @ self.grouped(x, weights)
 
-def _grouped(x: Tensor, weights: Tensor, groups: Segments) -> Tensor:
-    """Rows of segment s times `weights[s]`: one batched product for equal sizes, else one product each."""
-    sizes = groups.lengths.tolist()
-    if len(set(sizes)) == 1:
-        return (x.unflatten(0, (len(sizes), sizes[0])) @ weights).flatten(0, 1)
-    return torch.cat([rows @ weight for rows, weight in zip(x.split(sizes), weights)])
+    def grouped(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Rows of series s times `weights[s]`: one batched product for equal sizes, else one product each."""
+        if len(self.sizes) == 1:
+            return x @ weights[0]
+        if len(set(self.sizes)) == 1:
+            return (x.unflatten(0, (len(self.sizes), self.sizes[0])) @ weights).flatten(0, 1)
+        return torch.cat([rows @ weight for rows, weight in zip(x.split(self.sizes), weights)])
+
+
+def _steps(snapshots: Sequence[Data]) -> list[_Step]:
+    steps = [_Step(data) for data in snapshots]
+    series = len(steps[0].sizes)
+    for at, step in enumerate(steps):
+        if len(step.sizes) != series:
+            got = f"{len(step.sizes)} in snapshot {at}"
+            raise StructureError(f"{series} graphs in every snapshot", got, "an empty graph where one is absent")
+    return steps
 
 
 def _known(name: str, value: Any, choices: Any) -> None:

@@ -47,8 +47,8 @@ def test_a_page_with_the_evolving_weight(tmp_path):
     model = EvolveGCN(3, 4, "H").double()
     first, second = model.trajectory(snapshots)
     assert first.shape == (4, 1, 3, 4) and second.shape == (4, 1, 4, 4)
-    alone, _ = model.layers[0].evolve(snapshots[0].x, *plan(snapshots[0]))
-    torch.testing.assert_close(first[0], alone, rtol=0, atol=1e-12)
+    alone, _ = model.layers[0].evolve([snapshots[0].x], *plan(snapshots[0]))
+    torch.testing.assert_close(first[0], alone[0], rtol=0, atol=1e-12)
     page = write_player(tmp_path / "page.html", "Four graphs", snapshots, first[:, 0]).read_text()
     assert "singular value 3" in page and "http" not in page.replace("http://www.w3.org/2000/svg", "")
     assert singular_values(first[:, 0]).count("<polyline") == 3
@@ -56,6 +56,6 @@ def test_a_page_with_the_evolving_weight(tmp_path):
 
 
 def plan(data):
-    from structnet.models.evolvegcn import _Plan
+    from structnet.models.evolvegcn import _Step
 
-    return _Plan([data]), None
+    return [_Step(data)], None
