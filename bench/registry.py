@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 Form = Callable[[], Any]
-SLOW = 2.0  # seconds of a call from which an untimed one before each is not worth its time
+SLOW = 0.5  # seconds of a call from which an untimed one before each is not worth its time
 
 
 @dataclass

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 import torch
@@ -14,10 +15,11 @@ from torch_geometric.utils import softmax as pyg_softmax
 
 from bench.registry import Case, Form, measure
 from structnet.kernels import block_scan, segment_reduce, segment_scan
-from structnet.kernels.associative_scan import affine
+from structnet.kernels.associative_scan import affine, op
 from structnet.kernels.block_scan import torch_form as block_torch
 from structnet.kernels.segment_scan import cpu, torch_form
 from structnet.native import library
+from structnet.schedules.odd_even import odd_even_levels
 from structnet.structures import Segments
 
 ROWS, WIDTH = 1_000_000, 64
@@ -62,6 +64,18 @@ def agree(forms: dict[str, Form], tolerance: float = 2e-3) -> Callable[[], None]
     return check
 
 
+def compiled(name: str, call: Callable) -> dict[str, Form]:
+    """`torch.compile` of a form as one more peer, where there is a C++ compiler for it."""
+    return {f"torch.compile of {name}": torch.compile(call)} if shutil.which("g++") or shutil.which("clang++") else {}
+
+
+def compiled_scan(gate: Tensor, x: Tensor, segments: Segments) -> dict[str, Form]:
+    """The odd-even recursion, compiled for these very segments (its schedule is made beforehand)."""
+    gate = gate.index_fill(0, segments.ptr[:-1][segments.lengths > 0], 1.0)
+    levels = odd_even_levels(segments)
+    return compiled("odd-even recursion", lambda: op._scan(affine, (gate, x), levels, 0)[1])
+
+
 def private_scan(gate: Tensor, x: Tensor, segments: Segments) -> Form | None:
     """torch's unreleased scan; gates of first rows are 0 (it knows no segments)."""
     try:
@@ -83,6 +97,7 @@ def scan(shape: str, rows: int = ROWS) -> Case:
     private = private_scan(gate, x, segments)
     if private is not None:
         forms["torch's private associative_scan"] = private
+    forms |= compiled_scan(gate, x, segments)
     return Case(forms, agree(forms), 3 * x.nbytes, rows, describe(shape, segments))
 
 
@@ -125,6 +140,7 @@ def softmax(shape: str, rows: int = ROWS) -> Case:
         "torch composite": native,
         "PyG softmax(index)": lambda: pyg_softmax(x, index, num_nodes=len(segments)),
         "PyG softmax(ptr)": lambda: pyg_softmax(x, ptr=segments.ptr),
+        **compiled("the composite", native),
     }
     torch_scatter = peer("torch_scatter")
     if torch_scatter is not None:
@@ -135,27 +151,51 @@ def softmax(shape: str, rows: int = ROWS) -> Case:
 def maximum(shape: str, rows: int = ROWS) -> Case:
     """Ours also returns the row of each maximum; of the peers only torch_scatter does, where it is installed."""
     segments, x = lengths(shape, rows), torch.randn(rows, WIDTH)
-    wide = segments.index[:, None].expand_as(x)
+    forms = {name: lambda f=form: f(x) for name, form in maxima(segments).items()}
+    forms |= compiled("scatter_reduce", forms["torch scatter_reduce, no argmax"])
+    return Case(forms, agree(forms), x.nbytes, rows, describe(shape, segments))
+
+
+def maximum_both(shape: str, rows: int = ROWS) -> Case:
+    """Forward and backward, where the peers without an argmax must find it again."""
+    segments, x = lengths(shape, rows), torch.randn(rows, WIDTH, requires_grad=True)
+    cotangent = torch.randn(len(segments), WIDTH)
     forms: dict[str, Form] = {
-        "structnet segment_reduce": lambda: segment_reduce(x, segments, "max"),
-        "torch scatter_reduce, no argmax": lambda: x.new_zeros(len(segments), WIDTH).scatter_reduce_(
-            0, wide, x, "amax", include_self=False
-        ),
-        "torch.segment_reduce, no argmax": lambda: torch.segment_reduce(x, "max", lengths=segments.lengths),
-        "PyG scatter, no argmax": lambda: scatter(x, segments.index, 0, len(segments), "max"),
+        name: lambda f=form: torch.autograd.grad(f(x), x, cotangent)[0] for name, form in maxima(segments).items()
+    }
+    return Case(forms, agree(forms), 2 * x.nbytes, rows, describe(shape, segments))
+
+
+def maxima(segments: Segments) -> dict[str, Callable[[Tensor], Tensor]]:
+    index = segments.index
+    wide = index[:, None].expand(-1, WIDTH)
+
+    def native(x: Tensor) -> Tensor:
+        return x.new_zeros(len(segments), WIDTH).scatter_reduce(0, wide, x, "amax", include_self=False)
+
+    forms = {
+        "structnet segment_reduce": lambda x: segment_reduce(x, segments, "max"),
+        "torch scatter_reduce, no argmax": native,
+        "torch.segment_reduce, no argmax": lambda x: torch.segment_reduce(x, "max", lengths=segments.lengths),
+        "PyG scatter, no argmax": lambda x: scatter(x, index, 0, len(segments), "max"),
     }
     torch_scatter = peer("torch_scatter")
     if torch_scatter is not None:
-        forms["torch_scatter segment_csr"] = lambda: torch_scatter.segment_max_csr(x, segments.ptr)[0]
-    return Case(forms, agree(forms), x.nbytes, rows, describe(shape, segments))
+        forms["torch_scatter segment_csr"] = lambda x: torch_scatter.segment_max_csr(x, segments.ptr)[0]
+    return forms
 
 
 def total(shape: str, rows: int = ROWS) -> Case:
     segments, x = lengths(shape, rows), torch.randn(rows, WIDTH)
+
+    def native() -> Tensor:
+        return x.new_zeros(len(segments), WIDTH).index_add_(0, segments.index, x)
+
     forms: dict[str, Form] = {
         "structnet segment_reduce": lambda: segment_reduce(x, segments),
-        "torch index_add_": lambda: x.new_zeros(len(segments), WIDTH).index_add_(0, segments.index, x),
+        "torch index_add_": native,
         "torch.segment_reduce": lambda: torch.segment_reduce(x, "sum", lengths=segments.lengths),
+        **compiled("index_add_", native),
     }
     torch_scatter = peer("torch_scatter")
     if torch_scatter is not None:
@@ -178,6 +218,7 @@ CASES = {
     "blocks": (blocks, BLOCKS),
     "softmax": (softmax, REDUCE),
     "max": (maximum, REDUCE),
+    "max-both": (maximum_both, REDUCE),
     "sum": (total, REDUCE),
 }
 for _name, (_setup, _tests) in CASES.items():
