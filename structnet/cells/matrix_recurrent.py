@@ -46,9 +46,14 @@ class MatrixGRU(_MatrixGates):
 
     def forward(self, x: Tensor | None, h: Tensor) -> Tensor:
         size = [2 * self.rows, self.rows]
-        gates, candidate = (self.weight @ (h if x is None else x) + self.bias).split(size, -2)
         u_gates, u_candidate = self.hidden.split(size)
-        z, r = (gates + u_gates @ h).sigmoid().chunk(2, -2)
+        if x is None:  # W_Z X + U_Z H = (W_Z + U_Z) H, and so for R
+            weight = torch.cat([self.weight[: size[0]] + u_gates, self.weight[size[0] :]])
+            gates, candidate = (weight @ h + self.bias).split(size, -2)
+        else:
+            gates, candidate = (self.weight @ x + self.bias).split(size, -2)
+            gates = gates + u_gates @ h
+        z, r = gates.sigmoid().chunk(2, -2)
         return torch.lerp(h, (candidate + u_candidate @ (r * h)).tanh(), z)
 
 
@@ -70,7 +75,7 @@ class MatrixLSTM(_MatrixGates):
 
     def forward(self, x: Tensor | None, state: State) -> State:
         h, c = state
-        gates = self.weight @ (h if x is None else x) + self.hidden @ h + self.bias
-        f, i, o, candidate = gates.chunk(4, -2)
+        gates = (self.weight + self.hidden) @ h if x is None else self.weight @ x + self.hidden @ h
+        f, i, o, candidate = (gates + self.bias).chunk(4, -2)
         c = f.sigmoid() * c + i.sigmoid() * candidate.tanh()
         return o.sigmoid() * c.tanh(), c
