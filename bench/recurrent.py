@@ -64,19 +64,14 @@ def sequences() -> Segments:
 @measure("recurrent/2000-sequences", TESTS, repeats=3)
 def _short() -> Case:
     segments = sequences()
-    return case(segments, describe("1 .. 48 steps", segments), loop_by_hand=by_hand)
+    return case(segments, describe("1 .. 48 steps", segments), loop_by_hand=by_hand, torch_packed_GRU=packed)
 
 
-@measure("recurrent/200000-power-law-steps", TESTS, repeats=3)
-def _long() -> Case:
-    segments = lengths("power-law", 200_000)
-    return case(segments, describe("power-law", segments))
+def _power_law(rows: int) -> Case:
+    segments = lengths("power-law", rows)
+    return case(segments, describe("power-law", segments), loop_by_hand=by_hand, torch_packed_GRU=packed)
 
 
+measure("recurrent/200000-power-law-steps", TESTS, repeats=3)(lambda: _power_law(200_000))  # minutes for the packed one
 for _rows in (1_000, 4_000, 16_000):
-    measure(f"sizes/gru/{_rows}", TESTS, repeats=1)(
-        lambda n=_rows: case(
-            lengths("power-law", n), describe("power-law", lengths("power-law", n)), loop_by_hand=by_hand,
-            torch_packed_GRU=packed,
-        )
-    )  # fmt: skip
+    measure(f"sizes/gru/{_rows}", TESTS, repeats=3)(lambda n=_rows: _power_law(n))

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 Form = Callable[[], Any]
-SLOW = 0.5  # seconds of a call from which an untimed one before each is not worth its time
+SLOW, LONG = 0.5, 20.0  # seconds of a call from which an untimed one before it, or a second one, is not worth its time
 
 
 @dataclass
@@ -92,23 +92,26 @@ def run(entry: Entry) -> tuple[Case, dict[str, Timing]]:
     case.check()
     forms = {**case.forms, **(copies(case.traffic) if case.traffic else {})}
     timings = {name: Timing() for name in forms}
-    warm_up = {name: seconds(form)[0] for name, form in forms.items()}
+    first = {name: timed(form, Timing()) for name, form in forms.items()}
     gc.collect()
     for _ in range(entry.repeats):
         for name, form in forms.items():
-            if warm_up[name] < SLOW:
+            if first[name].median > LONG:
+                timings[name] = first[name]
+                continue
+            if first[name].median < SLOW:
                 form()
-            cpu, wall = seconds(form)
-            timings[name].cpu.append(cpu)
-            timings[name].wall.append(wall)
+            timed(form, timings[name])
     return case, timings
 
 
-def seconds(form: Form) -> tuple[float, float]:
-    """CPU and wall seconds of one call."""
+def timed(form: Form, timing: Timing) -> Timing:
+    """One more call in `timing`."""
     cpu, wall = time.process_time(), time.perf_counter()
     form()
-    return time.process_time() - cpu, time.perf_counter() - wall
+    timing.cpu.append(time.process_time() - cpu)
+    timing.wall.append(time.perf_counter() - wall)
+    return timing
 
 
 def copies(traffic: int) -> dict[str, Form]:
