@@ -59,7 +59,8 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     if installed.exists():
         return ctypes.CDLL(str(installed)), f"installed: {installed.name}"
     try:
-        built = compile_library(folder / library_name(), folder / "objects")
+        with _alone(folder):
+            built = compile_library(folder / library_name(), folder / "objects")
     except (OSError, subprocess.CalledProcessError) as error:
         said = str(getattr(error, "stderr", None) or error)
         detail = next((line for line in said.splitlines() if "error:" in line), said)
