@@ -7,6 +7,8 @@ namespace {
 
 using structnet::Task;
 
+constexpr int64_t AHEAD = 4;  // rows fetched ahead: hardware expects rising addresses and loses track between segments
+
 // D: the size of a block where the compiler may know it, 0 where it is `size`.
 template <typename T, int D>
 STRUCTNET_CLONES void forward(const Task& task, const T* a, const T* x, const int64_t* ptr, const T* initial, bool reverse,
@@ -31,36 +33,43 @@ STRUCTNET_CLONES void forward(const Task& task, const T* a, const T* x, const in
     }
 }
 
-// dx_t = g_t + A_{t+1}' dx_{t+1};  dA_t = dx_t h_{t-1}';  dinitial = A_first' dx_first.
+// dx_t = g_t + flow_{t+1} with flow_t = A_t' dx_t, which leaves the first row as dinitial;  dA_t = dx_t h_{t-1}'.
 template <typename T, int D>
 STRUCTNET_CLONES void backward(const Task& task, const T* g, const T* a, const T* h, const int64_t* ptr, const T* initial,
-                               bool reverse, int64_t heads, int64_t size, T* da, T* dx, T* dinitial) {
+                               bool reverse, int64_t heads, int64_t size, bool stream, T* da, T* dx, T* dinitial) {
     const int64_t d = D ? D : size, width = heads * d, begin = task.begin * d, end = task.end * d;
-    for (int64_t s = task.first; s < task.last; ++s) {
-        const int64_t rows = ptr[s + 1] - ptr[s], step = reverse ? -1 : 1, start = reverse ? ptr[s + 1] - 1 : ptr[s];
-        const auto transposed = [&](int64_t t, T* __restrict out) {  // out += A_t' dx_t
-            const T* __restrict block = a + (t * heads + task.begin) * d * d;
-            const T* __restrict from = dx + t * width;
-            for (int64_t k = begin; k < end; k += d, block += d * d)
-                for (int64_t row = 0; row < d; ++row)
-                    for (int64_t j = 0; j < d; ++j) out[k + j] += block[row * d + j] * from[k + row];
-        };
+    const int64_t step = reverse ? -1 : 1, low = ptr[task.first], high = ptr[task.last];
+    std::vector<T> none(size_t(end - begin), T(0)), carried = none, made(size_t(d * d));
+    T* __restrict flow = carried.data() - begin;
+    for (int64_t n = task.first; n < task.last; ++n) {
+        const int64_t s = reverse ? n : task.first + task.last - 1 - n;  // so that rows follow each other in memory
+        const int64_t rows = ptr[s + 1] - ptr[s], start = reverse ? ptr[s + 1] - 1 : ptr[s];
+        std::fill(carried.begin(), carried.end(), T(0));
         for (int64_t i = rows - 1; i >= 0; --i) {
-            const int64_t t = start + step * i;
+            const int64_t t = start + step * i, soon = t - step * AHEAD;
+            if (soon >= low && soon < high) {
+                structnet::prefetch(g + soon * width + begin, end - begin);
+                structnet::prefetch(h + soon * width + begin, end - begin);
+                structnet::prefetch(a + (soon * width + begin) * d, (end - begin) * d);
+            }
+            const T* before = i > 0 ? h + (t - step) * width : initial ? initial + s * width : none.data() - begin;
             T* __restrict out = dx + t * width;
-            std::copy(g + t * width + begin, g + t * width + end, out + begin);
-            if (i < rows - 1) transposed(t + step, out);
-            const T* before = i > 0 ? h + (t - step) * width : (initial ? initial + s * width : nullptr);
-            T* __restrict block = da + (t * heads + task.begin) * d * d;
-            for (int64_t k = begin; k < end; k += d, block += d * d)
+            for (int64_t k = begin; k < end; ++k) out[k] = g[t * width + k] + flow[k];
+            std::fill(carried.begin(), carried.end(), T(0));
+            for (int64_t k = begin; k < end; k += d) {
+                const T* __restrict block = a + (t * width + k) * d;
+                T* __restrict gradient = stream ? made.data() : da + (t * width + k) * d;
                 for (int64_t row = 0; row < d; ++row)
-                    for (int64_t j = 0; j < d; ++j) block[row * d + j] = before ? out[k + row] * before[k + j] : T(0);
+                    for (int64_t j = 0; j < d; ++j) {
+                        flow[k + j] += block[row * d + j] * out[k + row];
+                        gradient[row * d + j] = out[k + row] * before[k + j];
+                    }
+                if (stream) structnet::stream(gradient, d * d, da + (t * width + k) * d);
+            }
         }
-        if (dinitial) {
-            std::fill(dinitial + s * width + begin, dinitial + s * width + end, T(0));
-            if (rows) transposed(start, dinitial + s * width);
-        }
+        if (dinitial) std::copy(carried.begin(), carried.end(), dinitial + s * width + begin);
     }
+    if (stream) structnet::finish_streaming();
 }
 
 // Calls work<d>() with the size of a block as a constant where it is common, else with 0.
@@ -90,13 +99,15 @@ void run_forward(const T* a, const T* x, const int64_t* ptr, const T* initial, i
 template <typename T>
 void run_backward(const T* g, const T* a, const T* h, const int64_t* ptr, const T* initial, int64_t segments, int64_t heads,
                   int64_t d, int32_t reverse, T* da, T* dx, T* dinitial) {
-    structnet::prepare_output(dx, ptr[segments] * heads * d * int64_t(sizeof(T)));
-    structnet::prepare_output(da, ptr[segments] * heads * d * d * int64_t(sizeof(T)));
+    const int64_t block_bytes = d * d * int64_t(sizeof(T)), bytes = ptr[segments] * heads * block_bytes;
+    const bool stream = structnet::worth_streaming(da, bytes, block_bytes);
+    structnet::prepare_output(dx, bytes / d);
+    structnet::prepare_output(da, bytes);
     const auto tasks = structnet::share_out(ptr, segments, int32_t(heads), 2048, std::max<int32_t>(1, int32_t(16 / d)));
     sized(d, [&](auto known) {
 #pragma omp parallel for schedule(dynamic)
         for (int64_t i = 0; i < int64_t(tasks.size()); ++i)
-            backward<T, known>(tasks[i], g, a, h, ptr, initial, reverse != 0, heads, d, da, dx, dinitial);
+            backward<T, known>(tasks[i], g, a, h, ptr, initial, reverse != 0, heads, d, stream, da, dx, dinitial);
     });
 }
 
