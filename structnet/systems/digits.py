@@ -6,7 +6,7 @@ from structnet.systems.system import System
 from structnet.tasks.digits import MovingDigits
 from structnet.training.settings import TrainSettings
 
-RECIPE = TrainSettings(epochs=20, batch_size=16, bucket=1, lr=1e-3, weight_decay=0.0)
+RECIPE = TrainSettings(epochs=20, batch_size=16, bucket=1, lr=3e-3, weight_decay=0.0)
 
 SYSTEMS = {f"gcrn-k{k}": System(MovingDigits, EncoderForecaster, {"order": k}, RECIPE) for k in (3, 5, 7, 9)}
 SYSTEMS["lstm"] = System(MovingDigits, EncoderForecaster, {"order": 1}, RECIPE)  # every patch by itself

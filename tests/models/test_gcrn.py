@@ -250,6 +250,14 @@ def test_the_published_parameter_counts():
         assert sum(p.numel() for p in model.parameters()) == count
 
 
+def test_forget_gates_start_open():
+    torch.manual_seed(0)
+    model = EncoderForecaster(IN, HIDDEN, forget=5.0)
+    for cell in (model.encoder, model.forecaster):
+        _, forget, *others = cell.bias.chunk(4)
+        assert forget.min() > 5 - HIDDEN**-0.5 and max(gate.max() for gate in (cell.bias[:HIDDEN], *others)) < 1
+
+
 def test_the_forecaster_goes_on_without_input(generator):
     model, data = EncoderForecaster(IN, HIDDEN, order=3, horizon=2).double(), series(generator, grad=True)
     laplacian = dense_laplacian(data)
