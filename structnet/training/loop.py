@@ -33,7 +33,8 @@ class Trainer:
     """Fits `model` to `task` in the folder `run`; `fit()` starts, or goes on from the newest checkpoint.
 
     Everything random is a pure function of (seed, epoch, step), so n + m updates, and n, kill -9, resume, m give the
-    same bits on one device. The best weights on the validation split are kept as `model.safetensors`.
+    same bits on one device. The best weights on the validation split, of equals the latest, are kept as
+    `model.safetensors`.
 
     A model may have a method `auxiliary(output) -> dict[str, Tensor]`: losses that are added as they are and logged.
     """
@@ -189,7 +190,7 @@ class Trainer:
         with _weights(self.model, self.average):
             result = evaluate(self.model, self.task, self.validation, self.settings.evaluate_rows, self.device)
             headline = float(next(iter(result.values())))
-            if headline > self.best and self.rank == 0:
+            if headline >= self.best and self.rank == 0:  # of equals the later: more updates, a lower rate
                 checkpoint.save_weights(self.run / "model.safetensors", self.model.state_dict())
         if headline > self.best:
             self.best, self.bad = headline, 0

@@ -216,6 +216,14 @@ def test_the_first_bad_number_is_reported_with_module_rows_and_seed(tmp_path, po
     assert bad[0]["step"] == 3 and 0 < len(bad[0]["rows"]) <= 16 and len(bad) == (1 if policy == "stop" else 4)
 
 
+def test_of_equal_scores_the_latest_weights_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("structnet.training.loop.evaluate", lambda *_, **__: {"accuracy": 0.5})
+    run = trainer(tmp_path, ema=0.0)
+    run.fit()
+    kept = load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(kept[name], value) for name, value in run.model.state_dict().items())
+
+
 def test_parts_of_a_batch_give_the_same_update(tmp_path):
     for name, parts in (("whole", 1), ("parts", 4)):
         run = trainer(tmp_path / name, epochs=1, accumulate=parts, ema=0.0)
