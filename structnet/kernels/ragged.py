@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -39,3 +41,16 @@ def triton_for(x: Tensor) -> bool:
     except ImportError:
         return False
     return True
+
+
+def gradients(
+    call: Callable[..., Sequence[Tensor]], tensors: Sequence[Tensor | None], grads: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Gradients for `tensors` (None where there is none) of `call(*tensors)`, differentiable operations whose results
+    receive `grads`. With a backward pass for `call`: the gradient of a gradient."""
+    inputs = [None if t is None else t.detach().requires_grad_() for t in tensors]
+    with torch.enable_grad():
+        pairs = [(o, g) for o, g in zip(call(*inputs), grads) if g is not None and o.requires_grad]
+        wanted = [t for t in inputs if t is not None]
+        made = iter(torch.autograd.grad([o for o, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True))
+    return [None if t is None else next(made) for t in inputs]

@@ -13,15 +13,21 @@ constexpr int64_t AHEAD = 4;  // rows fetched ahead: hardware expects rising add
 template <typename T, int D>
 STRUCTNET_CLONES void forward(const Task& task, const T* a, const T* x, const int64_t* ptr, const T* initial, bool reverse,
                               int64_t heads, int64_t size, T* h) {
-    const int64_t d = D ? D : size, width = heads * d;
-    for (int64_t s = task.first; s < task.last; ++s) {
+    const int64_t d = D ? D : size, width = heads * d, begin = task.begin * d, end = task.end * d;
+    const int64_t step = reverse ? -1 : 1, low = ptr[task.first], high = ptr[task.last];
+    for (int64_t n = task.first; n < task.last; ++n) {
+        const int64_t s = reverse ? task.first + task.last - 1 - n : n;  // so that rows follow each other in memory
         const T* before = initial ? initial + s * width : nullptr;
         for (int64_t i = 0, rows = ptr[s + 1] - ptr[s]; i < rows; ++i) {
-            const int64_t t = reverse ? ptr[s + 1] - 1 - i : ptr[s] + i;
+            const int64_t t = reverse ? ptr[s + 1] - 1 - i : ptr[s] + i, soon = t + step * AHEAD;
+            if (soon >= low && soon < high) {
+                structnet::prefetch(x + soon * width + begin, end - begin);
+                structnet::prefetch(a + (soon * width + begin) * d, (end - begin) * d);
+            }
             T* __restrict out = h + t * width;
             const T* __restrict in = x + t * width;
-            const T* __restrict block = a + (t * heads + task.begin) * d * d;
-            for (int64_t k = task.begin * d; k < task.end * d; k += d, block += d * d)
+            const T* __restrict block = a + (t * width + begin) * d;
+            for (int64_t k = begin; k < end; k += d, block += d * d)
                 for (int64_t row = 0; row < d; ++row) {
                     T sum = in[k + row];
                     if (before)
@@ -39,7 +45,7 @@ STRUCTNET_CLONES void backward(const Task& task, const T* g, const T* a, const T
                                bool reverse, int64_t heads, int64_t size, bool stream, T* da, T* dx, T* dinitial) {
     const int64_t d = D ? D : size, width = heads * d, begin = task.begin * d, end = task.end * d;
     const int64_t step = reverse ? -1 : 1, low = ptr[task.first], high = ptr[task.last];
-    std::vector<T> none(size_t(end - begin), T(0)), carried = none, made(size_t(d * d));
+    std::vector<T> none(size_t(end - begin), T(0)), carried = none, made(size_t((end - begin) * d));
     T* __restrict flow = carried.data() - begin;
     for (int64_t n = task.first; n < task.last; ++n) {
         const int64_t s = reverse ? n : task.first + task.last - 1 - n;  // so that rows follow each other in memory
@@ -54,18 +60,19 @@ STRUCTNET_CLONES void backward(const Task& task, const T* g, const T* a, const T
             }
             const T* before = i > 0 ? h + (t - step) * width : initial ? initial + s * width : none.data() - begin;
             T* __restrict out = dx + t * width;
+            T* blocks = stream ? made.data() : da + (t * width + begin) * d;
             for (int64_t k = begin; k < end; ++k) out[k] = g[t * width + k] + flow[k];
             std::fill(carried.begin(), carried.end(), T(0));
             for (int64_t k = begin; k < end; k += d) {
                 const T* __restrict block = a + (t * width + k) * d;
-                T* __restrict gradient = stream ? made.data() : da + (t * width + k) * d;
+                T* __restrict gradient = blocks + (k - begin) * d;
                 for (int64_t row = 0; row < d; ++row)
                     for (int64_t j = 0; j < d; ++j) {
                         flow[k + j] += block[row * d + j] * out[k + row];
                         gradient[row * d + j] = out[k + row] * before[k + j];
                     }
-                if (stream) structnet::stream(gradient, d * d, da + (t * width + k) * d);
             }
+            if (stream) structnet::stream(blocks, (end - begin) * d, da + (t * width + begin) * d);
         }
         if (dinitial) std::copy(carried.begin(), carried.end(), dinitial + s * width + begin);
     }

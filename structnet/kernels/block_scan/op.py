@@ -7,7 +7,7 @@ from torch import Tensor
 
 from structnet.errors import StructureError
 from structnet.kernels.block_scan import cpu, torch_form
-from structnet.kernels.ragged import as_ptr, compiled_for, triton_for
+from structnet.kernels.ragged import as_ptr, compiled_for, gradients, triton_for
 from structnet.structures import Segments
 
 
@@ -113,15 +113,12 @@ def _save_backward(ctx, inputs, output):
 
 
 def _differentiate_twice(ctx, *grads):
-    """Gradient of the gradient: the torch form is made of differentiable operations, so autograd does it."""
     grad, transition, h, ptr, initial = ctx.saved_tensors
-    inputs = [t.detach().requires_grad_() for t in (grad, transition, h, initial) if t is not None]
-    with torch.enable_grad():
-        given, start = inputs[:3], inputs[3] if len(inputs) > 3 else None
-        outputs = torch_form.backward(given[0], given[1], given[2], ptr, start, ctx.reverse)
-        wanted = [(o, g) for o, g in zip(outputs, grads) if g is not None and o.requires_grad]
-        out = torch.autograd.grad([o for o, _ in wanted], inputs, [g for _, g in wanted], allow_unused=True)
-    return *out[:3], None, out[3] if len(out) > 3 else None, None
+    tensors = grad, transition, h, initial
+    *made, dinitial = gradients(
+        lambda g, a, h, start: torch_form.backward(g, a, h, ptr, start, ctx.reverse), tensors, grads
+    )
+    return *made, None, dinitial, None
 
 
 _backward.register_autograd(_differentiate_twice, setup_context=_save_backward)

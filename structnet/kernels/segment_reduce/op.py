@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from structnet.errors import StructureError
-from structnet.kernels.ragged import as_ptr, compiled_for, triton_for
+from structnet.kernels.ragged import as_ptr, compiled_for, gradients, triton_for
 from structnet.kernels.segment_reduce import cpu, torch_form
 from structnet.structures import Segments
 
@@ -224,13 +224,8 @@ def _save_softmax_backward(ctx, inputs, output):
 
 
 def _differentiate_softmax_twice(ctx, grad):
-    """dx = y (g - sum g y), differentiated by g and by y with differentiable operations."""
     g, y, ptr = ctx.saved_tensors
-    tensors = [g.detach().requires_grad_(), y.detach().requires_grad_()]
-    with torch.enable_grad():
-        dx = torch_form.softmax_backward(tensors[0], tensors[1], ptr)
-        dg, dy = torch.autograd.grad(dx, tensors, grad)
-    return dg, dy, None
+    return *gradients(lambda g, y: [torch_form.softmax_backward(g, y, ptr)], (g, y), [grad]), None
 
 
 _softmax_backward.register_autograd(_differentiate_softmax_twice, setup_context=_save_softmax_backward)

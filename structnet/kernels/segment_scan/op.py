@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from structnet.errors import StructureError
-from structnet.kernels.ragged import as_ptr, compiled_for, triton_for
+from structnet.kernels.ragged import as_ptr, compiled_for, gradients, triton_for
 from structnet.kernels.segment_scan import cpu, torch_form
 from structnet.structures import Segments
 
@@ -132,15 +132,11 @@ def _save_backward(ctx, inputs, output):
 
 
 def _differentiate_twice(ctx, *grads):
-    """Gradient of the gradient: the torch form is made of differentiable operations, so autograd does it."""
     grad, gate, h, ptr, initial = ctx.saved_tensors
-    inputs = [t.detach().requires_grad_() for t in (grad, gate, h, initial) if t is not None]
-    with torch.enable_grad():
-        given, start = inputs[:3], inputs[3] if len(inputs) > 3 else None
-        outputs = torch_form.backward(given[0], given[1], given[2], ptr, start, *ctx.flags)
-        wanted = [(o, g) for o, g in zip(outputs, grads) if g is not None and o.requires_grad]
-        out = torch.autograd.grad([o for o, _ in wanted], inputs, [g for _, g in wanted], allow_unused=True)
-    return *out[:3], None, out[3] if len(out) > 3 else None, None, None
+    *made, dinitial = gradients(
+        lambda g, a, h, start: torch_form.backward(g, a, h, ptr, start, *ctx.flags), (grad, gate, h, initial), grads
+    )
+    return *made, None, dinitial, None, None
 
 
 _backward.register_autograd(_differentiate_twice, setup_context=_save_backward)

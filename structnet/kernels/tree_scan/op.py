@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from structnet.errors import StructureError
-from structnet.kernels.ragged import compiled_for, triton_for
+from structnet.kernels.ragged import compiled_for, gradients, triton_for
 from structnet.kernels.tree_scan import cpu, torch_form
 from structnet.schedules.heavy_paths import heavy_paths, subtree_order
 from structnet.structures import Tree
@@ -151,13 +151,13 @@ def _save_backward(ctx, inputs, output):
 def _differentiate_twice(ctx, d_dweight, d_dx):
     """Gradient of the gradient: the backward pass again, made of differentiable operations."""
     grad, weight, h, *structure = ctx.saved_tensors
-    tensors = [t.detach().requires_grad_() for t in (grad, weight, h)]
-    with torch.enable_grad():
-        rest = structure[:3], structure[3:], ctx.name, ctx.marks
-        dx = torch.ops.structnet.tree_scan(tensors[1], tensors[0], *rest, not ctx.downwards)
-        dweight = torch_form.edge_products(dx, tensors[2], structure[0], weight.shape[1], not ctx.downwards)
-        grads = torch.autograd.grad([dweight, dx], tensors, [d_dweight, d_dx])
-    return *grads, *_no_gradients(structure)
+    rest = structure[:3], structure[3:], ctx.name, ctx.marks
+
+    def backward(grad, weight, h):
+        dx = torch.ops.structnet.tree_scan(weight, grad, *rest, not ctx.downwards)
+        return torch_form.edge_products(dx, h, structure[0], weight.shape[1], not ctx.downwards), dx
+
+    return *gradients(backward, (grad, weight, h), (d_dweight, d_dx)), *_no_gradients(structure)
 
 
 def _no_gradients(structure: list[Tensor]) -> tuple:
