@@ -126,13 +126,13 @@ def memory(name: str, kind: str) -> float:
 def peak(name: str, kind: str) -> float:
     index, nodes = graph(kind)
     one("PyG sum", index, nodes)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again
     one(name, index, nodes)
-    return _resident("VmHWM") - before
+    return resident("VmHWM") - before
 
 
-def _resident(which: str) -> float:
+def resident(which: str) -> float:
     """MB, from Linux's own books."""
     line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(which))
     return int(line.split()[1]) / 1024

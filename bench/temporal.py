@@ -1,11 +1,19 @@
-"""Recurrent graph networks beside renderings of their usual implementations, same weights and results, in one run."""
+"""Recurrent graph networks beside renderings of their usual implementations, same weights and results, in one run.
+
+python -m bench --only temporal    # time
+python -m bench.temporal           # peak memory of one GConvLSTM step, each form in a process of its own
+"""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 import importlib.util
+import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +24,7 @@ from torch_geometric.nn import ChebConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.utils import scatter, to_undirected
 
+from bench.aggr import resident
 from bench.registry import Case, measure
 from structnet.models.evolvegcn import EvolveGCN
 from structnet.models.gcrn_import import from_pyg_temporal
@@ -221,3 +230,24 @@ def evolvegcn_h() -> Case:
 @measure("temporal/evolvegcn-o", TESTS)
 def evolvegcn_o() -> Case:
     return evolve("O")
+
+
+def peak(form: str) -> float:
+    """MB above what the process held before, of forward and backward, the second time."""
+    run = gcrn(backward=True).forms[form]
+    run()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what the first call left on the heap goes back
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again
+    run()
+    return resident("VmHWM") - before
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if len(sys.argv) > 1:
+        print(f"{sys.argv[1]:26} {peak(sys.argv[1]):6.0f} MB")
+    else:
+        for name in gcrn(backward=True).forms:
+            subprocess.run([sys.executable, "-m", "bench.temporal", name], check=True)

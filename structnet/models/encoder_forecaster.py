@@ -22,6 +22,8 @@ class EncoderForecaster(nn.Module):
         horizon: number of frames to draw.
         forget: added to the biases of the forget gates at the start (Jozefowicz et al. 2015): what the first frame
             showed must last for 2 T steps, and f = 0.5 halves it in each. 0 as published.
+        ground: the biases of the readout at the start, the log-odds of a pixel nobody knows anything about. From 0 the
+            states learn first to be a constant of that size, and stay there for hundreds of updates.
 
     Shapes: x `[N, ..., T, F]` on a graph -> logits of the next frames `[N, ..., horizon, F]`.
 
@@ -30,7 +32,15 @@ class EncoderForecaster(nn.Module):
     its architecture, the counts do.
     """
 
-    def __init__(self, channels: int = 16, hidden: int = 256, order: int = 7, horizon: int = 10, forget: float = 2.0):
+    def __init__(
+        self,
+        channels: int = 16,
+        hidden: int = 256,
+        order: int = 7,
+        horizon: int = 10,
+        forget: float = 2.0,
+        ground: float = 0.0,
+    ):
         super().__init__()
         self.horizon, self.filter = horizon, ChebyshevFilter(order)
         self.encoder = GraphLSTMCell(channels, hidden, self.filter)
@@ -39,6 +49,7 @@ class EncoderForecaster(nn.Module):
         with torch.no_grad():
             for cell in (self.encoder, self.forecaster):
                 cell.bias[hidden : 2 * hidden] += forget
+            self.readout.bias += ground
 
     def forward(self, data: Data) -> Tensor:
         assert data.x is not None

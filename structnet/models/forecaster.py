@@ -36,6 +36,7 @@ class Forecaster(nn.Module):
         encoder: a name in `RECURRENT` ("lstm" and "gru" see no graph), or "gcn": two Chebyshev layers on the lags as
             channels, without recurrence.
         order: K of the graph filter.
+        ground: added to the biases of the readout at the start.
 
     Shapes: one graph, x `[N, B, T, C]` -> `[N, B, horizon, C]`; or a list of T snapshots, each a PyG `Batch` of B
     graphs, x `[B * N, C]` -> `[B * N, horizon, C]`. Nothing is kept between calls.
@@ -49,6 +50,7 @@ class Forecaster(nn.Module):
         hidden: int = 32,
         encoder: str = "gcrn-lstm",
         order: int = 2,
+        ground: float = 0.0,
     ):
         super().__init__()
         if encoder not in (*RECURRENT, "gcn"):
@@ -59,6 +61,8 @@ class Forecaster(nn.Module):
         else:
             self.encoder = RECURRENT[encoder](channels, hidden, order)
         self.readout = nn.Linear(hidden, horizon * channels)
+        with torch.no_grad():
+            self.readout.bias += ground
 
     def forward(self, data: Data | Sequence[Data]) -> Tensor:
         if isinstance(self.encoder, StaticGCN):
