@@ -1,4 +1,4 @@
-"""`python -m bench [--only AREA]`: run the cases, print ratios, keep JSON lines and plots in bench/results/."""
+"""`python -m bench [--only AREA ...]`: run the cases, print ratios, keep JSON lines and plots in bench/results/."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> int:
     for module in sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HARNESS):
         importlib.import_module(f"bench.{module}")
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", default="", help=f"cases whose name starts so; there are {', '.join(sorted(CASES))}")
+    parser.add_argument("--only", nargs="*", default=[""], help=f"cases whose name starts so; there are {', '.join(sorted(CASES))}")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--skip-tests", action="store_true", help="for work on the benchmark itself; nothing is kept")
     options = parser.parse_args()
@@ -31,7 +31,7 @@ def main() -> int:
     bandwidth = copy_bandwidth()
     print("copy bandwidth: " + ", ".join(f"{name} {rate / 1e9:.1f} GB/s" for name, rate in bandwidth.items()))
     path, lines = HERE / "results" / f"{date.today()}-cpu.jsonl", []
-    for name in sorted(name for name in CASES if name.startswith(options.only)):
+    for name in sorted(name for name in CASES if name.startswith(tuple(options.only))):
         entry = CASES[name]
         if not options.skip_tests and not tests_pass(entry.tests):
             print(f"{name}: tests are red, not measured")
