@@ -23,7 +23,8 @@ def main() -> int:
     for module in sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HARNESS):
         importlib.import_module(f"bench.{module}")
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", nargs="*", default=[""], help=f"cases whose name starts so; there are {', '.join(sorted(CASES))}")
+    known = f"cases whose names start so; there are {', '.join(sorted(CASES))}"
+    parser.add_argument("--only", nargs="*", default=[""], metavar="AREA", help=known)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--skip-tests", action="store_true", help="for work on the benchmark itself; nothing is kept")
     options = parser.parse_args()
