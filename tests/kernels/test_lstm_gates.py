@@ -69,3 +69,14 @@ def test_messages():
     for wrong in ((gates[:, 1:], c, None), (gates, c, peephole[:2]), (gates[:3], c, peephole)):
         with pytest.raises(StructureError, match=r"gates \[..., 4 D\]"):
             lstm_gates(*wrong)
+
+
+def test_gates_of_another_type():
+    """Under autocast the products are narrower than the cell; each gradient has the type of its input."""
+    gates, c, peephole = draw(5, 3, dtype=torch.float32, grad=True)
+    narrow = gates.detach().bfloat16().requires_grad_()
+    exact = torch.autograd.grad(sum(lstm_gates(narrow.float(), c, peephole)).sum(), (narrow, c, peephole))
+    mixed = torch.autograd.grad(sum(lstm_gates(narrow, c, peephole)).sum(), (narrow, c, peephole))
+    for one, other, t in zip(mixed, exact, (narrow, c, peephole)):
+        assert one.dtype == t.dtype
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)

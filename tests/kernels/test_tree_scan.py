@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from structnet.errors import StructureError
 from structnet.kernels import segment_scan, tree_scan
 from structnet.kernels.tree_scan import op, reference, torch_form
+from structnet.native import library
 from structnet.schedules.heavy_paths import heavy_paths
 from structnet.structures import Segments, Tree
 from tests.kernels.conftest import LENGTHS, TOLERANCE, WIDTHS, agree, normal, pointer
 from tests.strategies import random_structure, structures
 
-FORMS = ["compiled", "levels", "paths"]
+FORMS = [*(["compiled"] if library() else []), "levels", "paths"]
 
 
 def plan(form: str, tree: Tree, x: torch.Tensor) -> op.Plan:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from structnet.errors import StructureError
 from structnet.kernels.lstm_gates import cpu, torch_form
-from structnet.kernels.ragged import compiled_for
+from structnet.kernels.ragged import compiled_for, gradients
 
 
 def lstm_gates(gates: Tensor, c: Tensor, peephole: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -61,8 +61,7 @@ def _backward(
     if suffix is not None and gates.dtype == c.dtype:
         dh, dcell, gates, c, cell = (t.contiguous() for t in (dh, dcell, gates, c, cell))
         return cpu.backward(suffix, dh, dcell, gates, c, cell, None if peephole is None else peephole.contiguous())
-    grads = _by_torch(dh, dcell, gates, c, peephole)
-    return grads[0], grads[1], c.new_zeros(3, c.shape[1]) if peephole is None else grads[2]
+    return torch_form.backward(dh, dcell, gates, c, cell, peephole)
 
 
 @_backward.register_fake
@@ -70,31 +69,26 @@ def _(dh, dcell, gates, c, cell, peephole):
     return gates.new_empty(gates.shape), c.new_empty(c.shape), c.new_empty(3, c.shape[1])
 
 
-def _by_torch(dh: Tensor, dcell: Tensor, gates: Tensor, c: Tensor, peephole: Tensor | None) -> tuple[Tensor, ...]:
-    """The gradients as a differentiable function of everything."""
-    inputs = [t for t in (gates, c, peephole) if t is not None]
-    create = torch.is_grad_enabled()
-    with torch.enable_grad():
-        leaves = inputs if create else [t.detach().requires_grad_() for t in inputs]
-        again = [t if t.requires_grad else t.detach().requires_grad_() for t in leaves]
-        outputs = torch_form.lstm_gates(again[0], again[1], again[2] if len(again) > 2 else None)
-        return torch.autograd.grad(outputs, again, (dh, dcell), create_graph=create)
-
-
 def _save(ctx, inputs, output):
     gates, c, peephole = inputs
-    ctx.has_peephole = peephole is not None
-    ctx.save_for_backward(gates, c, output[1], *([peephole] if ctx.has_peephole else []))
+    ctx.save_for_backward(gates, c, output[1], peephole)
 
 
 def _differentiate(ctx, dh, dcell):
-    gates, c, cell, *rest = ctx.saved_tensors
-    peephole = rest[0] if ctx.has_peephole else None
-    if torch.is_grad_enabled():  # a second derivative was asked for
-        grads = _by_torch(dh, dcell, gates, c, peephole)
-        return (*grads, *[None] * (3 - len(grads)))
-    grads = torch.ops.structnet.lstm_gates_backward(dh, dcell, gates, c, cell, peephole)
-    return grads[0], grads[1], grads[2] if ctx.has_peephole else None
+    gates, c, cell, peephole = ctx.saved_tensors
+    dgates, dc, dpeephole = torch.ops.structnet.lstm_gates_backward(dh, dcell, gates, c, cell, peephole)
+    return dgates, dc, None if peephole is None else dpeephole
 
 
 torch.library.register_autograd("structnet::lstm_gates", _differentiate, setup_context=_save)
+
+
+def _save_backward(ctx, inputs, output):
+    ctx.save_for_backward(*inputs)
+
+
+def _differentiate_twice(ctx, *grads):
+    return tuple(gradients(torch_form.backward, ctx.saved_tensors, grads))
+
+
+torch.library.register_autograd("structnet::lstm_gates_backward", _differentiate_twice, setup_context=_save_backward)

@@ -50,8 +50,7 @@ def tree_scan(weight: Tensor, x: Tensor, tree: Tree | Tensor, downwards: bool = 
         return tree_scan(weight.float(), x.float(), tree, downwards).to(x.dtype)
     if blocks:
         return torch_form.rounds(weight.to(x.dtype), x, *paths_of(tree), downwards) if x.numel() else x.clone()
-    plan = plan_for(tree, x)
-    links = [tree.parent, tree.child_ptr, tree.child_index]
+    plan, links = plan_for(tree, x), links_of(tree)
     return torch.ops.structnet.tree_scan(weight.to(x.dtype), x, links, plan.layout, plan.form, plan.marks, downwards)
 
 
@@ -77,6 +76,11 @@ def plan_for(tree: Tree, x: Tensor) -> Plan:
     if triton_for(x) and max(paths.longest, paths.widest) <= LONGEST:
         return Plan("triton", [paths.rows, paths.ptr], paths.rounds)
     return Plan("paths", *paths_of(tree))
+
+
+@torch.compiler.assume_constant_result
+def links_of(tree: Tree) -> list[Tensor]:
+    return [tree.parent, tree.child_ptr, tree.child_index]
 
 
 @torch.compiler.assume_constant_result
