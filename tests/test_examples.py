@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
-SMALLER = {"quickselect.py": ["--runs", "2"]}  # beside --steps 2
+SMALLER = {"quickselect.py": ["--runs", "2"], "chickenpox.py": ["--seeds", "1", "--epochs", "1"]}  # beside --steps 2
 REAL = {"chickenpox.py"}  # reads a real data set
 
 
