@@ -49,7 +49,7 @@ class EncoderForecaster(nn.Module):
         with torch.no_grad():
             for cell in (self.encoder, self.forecaster):
                 cell.bias[hidden : 2 * hidden] += forget
-            self.readout.bias += ground
+            self.readout.bias.add_(ground)
 
     def forward(self, data: Data) -> Tensor:
         assert data.x is not None

@@ -62,7 +62,7 @@ class Forecaster(nn.Module):
             self.encoder = RECURRENT[encoder](channels, hidden, order)
         self.readout = nn.Linear(hidden, horizon * channels)
         with torch.no_grad():
-            self.readout.bias += ground
+            self.readout.bias.add_(ground)
 
     def forward(self, data: Data | Sequence[Data]) -> Tensor:
         if isinstance(self.encoder, StaticGCN):
