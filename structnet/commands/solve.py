@@ -89,15 +89,21 @@ def _show(options, puzzle, logits) -> None:
 
 
 def _rounds(model, puzzle, count: int):
-    """Logits after every round, `[rounds, cells, digits]`."""
+    """Logits after every round, `[rounds, cells, digits]`; a model that halts stops here as it does in evaluation."""
     import torch
 
-    logits, state = [], None
+    from structnet.structures.constraints import is_valid
+
+    logits, state, halt = [], None, getattr(model, "halt", 0)
     with torch.no_grad():
         for _ in range(count):
             out = model(puzzle, state)
             state = out.state
             logits.append(out.logits[-1, 0])
+            answer = out.logits[-1].argmax(-1) + 1
+            kept = bool(((puzzle == 0) | (puzzle == answer)).all())
+            if halt and len(logits) % halt == 0 and kept and bool(is_valid(answer).all()):
+                break
     return torch.stack(logits)
 
 
