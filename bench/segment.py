@@ -157,15 +157,15 @@ def maximum(shape: str, rows: int = ROWS) -> Case:
 
 
 def maximum_both(shape: str, rows: int = ROWS) -> Case:
-    """Forward and backward, where the peers without an argmax must find it again. Ties, which they share out otherwise,
-    agree in the sum over a segment."""
-    segments, x = lengths(shape, rows), torch.randn(rows, WIDTH, requires_grad=True)
+    """Forward and backward, where the peers without an argmax must find it again. No ties, which each shares out in a
+    way of its own: the columns are permutations."""
+    segments = lengths(shape, rows)
+    x = torch.stack([torch.randperm(rows) for _ in range(WIDTH)], 1).float().requires_grad_()
     cotangent = torch.randn(len(segments), WIDTH)
     forms: dict[str, Form] = {
         name: lambda f=form: torch.autograd.grad(f(x), x, cotangent)[0] for name, form in maxima(segments).items()
     }
-    sums = {name: lambda f=form: segment_reduce(f(), segments) for name, form in forms.items()}
-    return Case(forms, agree(sums), 2 * x.nbytes, rows, describe(shape, segments))
+    return Case(forms, agree(forms), 2 * x.nbytes, rows, describe(shape, segments))
 
 
 def maxima(segments: Segments) -> dict[str, Callable[[Tensor], Tensor]]:
