@@ -158,9 +158,9 @@ def maximum(shape: str, rows: int = ROWS) -> Case:
 
 def maximum_both(shape: str, rows: int = ROWS) -> Case:
     """Forward and backward, where the peers without an argmax must find it again. No ties, which each shares out in a
-    way of its own: the columns are permutations."""
+    way of its own (`scatter_reduce` even with its zero start): the columns are permutations of 1, 2, ..."""
     segments = lengths(shape, rows)
-    x = torch.stack([torch.randperm(rows) for _ in range(WIDTH)], 1).float().requires_grad_()
+    x = torch.stack([1.0 + torch.randperm(rows) for _ in range(WIDTH)], 1).requires_grad_()
     cotangent = torch.randn(len(segments), WIDTH)
     forms: dict[str, Form] = {
         name: lambda f=form: torch.autograd.grad(f(x), x, cotangent)[0] for name, form in maxima(segments).items()
