@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from structnet.cli import main
+from structnet.commands.solve import _rounds
 from structnet.datasets.sudoku import parse_board
 from structnet.report.sudoku_gif import clashes, write_gif
 from structnet.report.sudoku_html import solved_at, write_beliefs
 from structnet.structures.constraints import board_of
+from structnet.systems import open_run
 from tests.datasets.test_sudoku import PUZZLE, SOLUTION
 
 RIGHT = torch.nn.functional.one_hot(torch.tensor(parse_board(SOLUTION)) - 1, 9).float()
@@ -122,3 +124,13 @@ def test_the_shipped_checkpoint_is_marked_at_several_numbers_of_rounds(tmp_path,
 def test_the_shipped_checkpoint_solves_an_easy_board(tmp_path, capsys):
     assert main(["solve", PUZZLE, "--out", str(tmp_path / "s.html"), "--rounds", "32"]) == 0
     assert "solved at round" in capsys.readouterr().out
+
+
+def test_a_model_that_halts_stops_at_its_answer():
+    model = open_run("sudoku").weights()
+    puzzle = torch.tensor([parse_board(PUZZLE)])
+    stopped = _rounds(model, puzzle, 64)
+    assert len(stopped) < 64 and len(stopped) % model.halt == 0
+    assert (stopped[-1].argmax(-1) + 1).tolist() == list(parse_board(SOLUTION))
+    model.halt = 0
+    assert len(_rounds(model, puzzle, 64)) == 64

@@ -92,7 +92,7 @@ def _rounds(model, puzzle, count: int):
     """Logits after every round, `[rounds, cells, digits]`; a model that halts stops here as it does in evaluation."""
     import torch
 
-    from structnet.structures.constraints import is_valid
+    from structnet.structures.constraints import is_solution
 
     logits, state, halt = [], None, getattr(model, "halt", 0)
     with torch.no_grad():
@@ -100,9 +100,7 @@ def _rounds(model, puzzle, count: int):
             out = model(puzzle, state)
             state = out.state
             logits.append(out.logits[-1, 0])
-            answer = out.logits[-1].argmax(-1) + 1
-            kept = bool(((puzzle == 0) | (puzzle == answer)).all())
-            if halt and len(logits) % halt == 0 and kept and bool(is_valid(answer).all()):
+            if halt and len(logits) % halt == 0 and bool(is_solution(puzzle, out.logits[-1].argmax(-1) + 1)):
                 break
     return torch.stack(logits)
 

@@ -15,7 +15,7 @@ from structnet.aggr.lcm import LCMAggregation
 from structnet.errors import StructureError
 from structnet.kernels.candidate_rounds import CandidateWeights, candidate_rounds
 from structnet.kernels.candidate_rounds.torch_form import input_kinds, message, read, update
-from structnet.structures.constraints import Constraints, board_of, is_valid, sudoku_constraints
+from structnet.structures.constraints import Constraints, board_of, is_solution, sudoku_constraints
 
 TRAINED = 9  # digits of the boards that all weights but the size terms are trained on
 
@@ -166,9 +166,7 @@ class CandidateNetwork(nn.Module):
         for done in range(0, self.rounds, self.halt):
             run = self._run(puzzles[going], state[going], min(self.halt, self.rounds - done), 1)
             state[going], logits[:, going] = run.state, run.logits
-            answer = run.logits[-1].argmax(-1) + 1
-            wrong = (puzzles[going] > 0) & (puzzles[going] != answer)
-            going = going[wrong.any(1) | ~is_valid(answer)]
+            going = going[~is_solution(puzzles[going], run.logits[-1].argmax(-1) + 1)]
         return Solved(logits, state)
 
     def _best_of(self, puzzles: Tensor, state: Tensor) -> Solved:

@@ -77,6 +77,11 @@ def is_valid(boards: Tensor) -> Tensor:
     return good
 
 
+def is_solution(puzzles: Tensor, boards: Tensor) -> Tensor:
+    """Whether each full board is valid and keeps the givens of its puzzle (0: empty), bool `[boards]`."""
+    return is_valid(boards) & ((puzzles == 0) | (puzzles == boards)).all(1)
+
+
 def latin_constraints(size: int) -> Constraints:
     """Latin squares: a Sudoku without boxes."""
     full = sudoku_constraints(Board(size, 1, size))

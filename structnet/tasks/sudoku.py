@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from structnet.datasets.sudoku import read_boards, reveal, solve
 from structnet.errors import StructureError
-from structnet.structures.constraints import is_valid
+from structnet.structures.constraints import is_solution
 from structnet.tasks.task import Batch, mean_scores
 
 HELD_OUT = 1_000  # rows of each file that are never trained on (a fifth of a file of less than 5,000)
@@ -90,7 +90,7 @@ class Sudoku:
         known solution a board is right if it is valid and keeps the givens."""
         answer = output.logits[-1].argmax(-1) + 1
         puzzle, known = batch.inputs[0], batch.target.any(1)
-        valid = is_valid(answer) & ((puzzle == 0) | (puzzle == answer)).all(1)
+        valid = is_solution(puzzle, answer)
         right = torch.where(known, (answer == batch.target).all(1), valid)
         cells = torch.where(known, (answer == batch.target).float().mean(1), valid.float())
         return {"accuracy": right.float(), "cells": cells, "invalid": 1 - valid.float()}
