@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from structnet.datasets.listops import SPLITS, read_file, rows_of
+from structnet.datasets.listops import SPLITS, further_rows, read_file, rows_of
 from structnet.datasets.listops.gold import argument_children, argument_edges, binary_tree, brackets, row_keys, values
 from structnet.datasets.listops.sampler import CLOSE
 from structnet.errors import StructureError
@@ -78,6 +78,7 @@ class ListOps:
     Args:
         seed: another draw of every split.
         nary: gold trees of operators over their arguments, instead of binary ones over all tokens.
+        rows: to train on, drawn after the original data by the same sampler; 0 for those of the original data.
     """
 
     name = "listops"
@@ -87,10 +88,12 @@ class ListOps:
     in_range = frozenset({"validation", "near_iid"})
     chance = 0.1
 
-    def __init__(self, seed: int = 0, nary: bool = False):
-        self.seed, self.nary = seed, nary
+    def __init__(self, seed: int = 0, nary: bool = False, rows: int = 0):
+        self.seed, self.nary, self.rows = seed, nary, rows
 
     def split(self, name: str) -> ListOpsSplit:
+        if name == self.train and self.rows:
+            return ListOpsSplit(name, **further_rows(self.rows, self.seed), nary=self.nary)
         return _split(name, self.seed, self.nary)
 
     def from_file(self, path: str | Path) -> ListOpsSplit:

@@ -18,20 +18,21 @@ def stream(*numbers: int) -> torch.Generator:
 
 
 def epoch_batches(sizes: Tensor, settings: TrainSettings, epoch: int) -> list[Tensor]:
-    """Row numbers of each batch of an epoch: every row once (the last batch may be smaller), like sizes together
-    (`settings.bucket`). The first `settings.grow` epochs draw as many rows of limited size instead, every size equally
-    often: small samples show what an operation does, and in the data as it is they are rare."""
+    """Row numbers of each batch of an epoch: every row once, or `settings.epoch_rows` of them (the last batch may be
+    smaller), like sizes together (`settings.bucket`). The first `settings.grow` epochs draw as many rows of limited
+    size instead, every size equally often: small samples show what an operation does, and in the data as it is they
+    are rare."""
     rows = torch.arange(len(sizes)) if not settings.max_size else (sizes <= settings.max_size).nonzero().flatten()
     if not len(rows):
         raise StructureError(f"training samples of at most {settings.max_size}", "none", "a larger max_size")
-    generator = stream(settings.seed, epoch)
+    generator, count = stream(settings.seed, epoch), min(settings.epoch_rows or len(rows), len(rows))
     if epoch < settings.grow:
         limit = int(sizes[rows].max()) / 2 ** (settings.grow - epoch)
         weight = 1.0 / torch.bincount(sizes[rows]).clamp(min=1)[sizes[rows]]
         weight[sizes[rows] > max(limit, int(sizes[rows].min()))] = 0.0
-        rows = rows[torch.multinomial(weight, len(rows), replacement=True, generator=generator)]
+        rows = rows[torch.multinomial(weight, count, replacement=True, generator=generator)]
     else:
-        rows = rows[torch.randperm(len(rows), generator=generator)]
+        rows = rows[torch.randperm(len(rows), generator=generator)[:count]]
     drawn = rows.split(settings.bucket * settings.batch_size)
     if settings.bucket > 1:
         drawn = [part[sizes[part].argsort(stable=True)] for part in drawn]

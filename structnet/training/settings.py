@@ -12,7 +12,7 @@ CHOICES = {
     "on_nan": ("stop", "skip"),
 }
 LEAST = {"epochs": 1, "batch_size": 1, "accumulate": 1, "bucket": 1, "log_every": 1, "plateau_patience": 1,
-         "steps": 0, "lr": 0, "weight_decay": 0, "ema": 0, "carry": 0}  # fmt: skip
+         "epoch_rows": 0, "steps": 0, "lr": 0, "weight_decay": 0, "ema": 0, "carry": 0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class TrainSettings:
 
     Attributes:
         epochs: passes over the training split.
+        epoch_rows: an epoch is this many rows drawn from the split, instead of all; 0 for all.
         steps: updates in all, instead of `epochs`; 0 to go by epochs.
         batch_size: samples per update, over all processes.
         accumulate: parts that a batch is cut into to save memory; the update is the same.
@@ -50,6 +51,7 @@ class TrainSettings:
     """
 
     epochs: int = 10
+    epoch_rows: int = 0
     steps: int = 0
     batch_size: int = 128
     accumulate: int = 1

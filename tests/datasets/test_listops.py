@@ -167,6 +167,12 @@ def test_original_parts_do_not_overlap_and_train_is_short(monkeypatch, tmp_path)
     assert not texts["train"] & texts["near_iid"] and not texts["validation"] & texts["near_iid"]
     assert np.diff(parts["train"]["ptr"]).max() <= 100
     assert np.diff(parts["near_iid"]["ptr"]).max() > 100
+    more = splits.further_rows(3000, 7)
+    further = {row.tobytes() for row in rows(more["tokens"], more["ptr"])}
+    assert len(further) == 3000 and np.diff(more["ptr"]).max() <= 100
+    assert not further & (texts["train"] | texts["validation"] | texts["near_iid"])
+    fewer = splits.further_rows(2000, 7)
+    assert np.array_equal(fewer["ptr"], more["ptr"][:2001])
 
 
 def test_a_damaged_cache_is_named_and_rebuilt(monkeypatch, tmp_path, capsys):

@@ -40,6 +40,12 @@ def test_a_batch_is_the_rows_asked_for(small):
         assert torch.equal(one.child_index, other.child_index) and torch.equal(one.child_ptr, other.child_ptr)
 
 
+def test_more_rows_to_train_on_leave_the_other_splits_alone(small):
+    more = ListOps(seed=11, rows=700)
+    assert len(more.split("train")) == 700 and len(small.split("train")) < 350
+    assert more.split("near_iid") is small.split("near_iid")
+
+
 def test_the_gold_tree_of_a_row_in_a_batch():
     expressions = ["[MAX 2 [SM 1 1 4 ] 0 ]", "5", "[MED 1 2 ]"]
     tokens = [encode(text) for text in expressions]

@@ -7,4 +7,5 @@ from structnet.datasets.listops.sampler import VOCABULARY as VOCABULARY
 from structnet.datasets.listops.sampler import Grammar as Grammar
 from structnet.datasets.listops.sampler import draw_unique as draw_unique
 from structnet.datasets.listops.splits import SPLITS as SPLITS
+from structnet.datasets.listops.splits import further_rows as further_rows
 from structnet.datasets.listops.splits import rows_of as rows_of
