@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from structnet.cli import VERBS, main
 from structnet.commands.train import parse
 from structnet.datasets.listops import splits
+from structnet.errors import StructureError
 from structnet.tasks import listops
+from structnet.training.checkpoint import take_weights
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--epochs", "1", "--max_size", "6", "--model_args.width", "8", "--report_rows", "20", "--threads", "1"]
@@ -76,7 +78,7 @@ def test_show_draws_and_says_the_value(run, tmp_path, capsys):
 
 
 def test_the_saved_settings_replay_the_run(run, tmp_path):
-    again, rows, _ = parse(["--config", str(run / "settings.json"), "--run", str(tmp_path)])
+    again, rows = parse(["--config", str(run / "settings.json"), "--run", str(tmp_path)])
     saved = json.loads((run / "settings.json").read_text())
     assert again.system.settings.max_size == 6 and again.system.model_args == saved["model_args"] and rows == 500
     assert again.system.model_args["width"] == 8 and again.system.model_args["builder"] == "gold"
@@ -85,7 +87,7 @@ def test_the_saved_settings_replay_the_run(run, tmp_path):
 def test_defaults_below_file_below_flags(tmp_path):
     config = tmp_path / "c.yaml"
     config.write_text("task: listops\nmodel: lstm\nlr: 0.5\nbatch_size: 7\nmodel_args: {width: 16}\n")
-    run, _, _ = parse(["--config", str(config), "--lr", "0.25"])
+    run, _ = parse(["--config", str(config), "--lr", "0.25"])
     assert (run.task, run.model) == ("listops", "lstm")
     assert (run.system.settings.lr, run.system.settings.batch_size) == (0.25, 7)
     assert run.system.model_args["width"] == 16 and run.system.model_args["kind"] == "lstm"
@@ -96,6 +98,20 @@ def test_a_run_can_start_from_the_weights_of_another(run, tmp_path):
     assert main(["train", "listops", "--model", "gold-tree", *still, *QUICK]) == 0
     before, after = (load_file(folder / "model.safetensors") for folder in (run, tmp_path / "next"))
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_a_kindred_model_starts_from_what_it_has_in_common(run, tmp_path, capsys):
+    beam, wide = (["train", "listops", "--model", "bt-cell", "--init", str(run), "--run", str(tmp_path / name), *QUICK,
+                   "--lr", "1e-12", "--weight_decay", "0"] for name in "ab")  # fmt: skip
+    assert main(beam) == 0 and main([*wide, "--model_args.width", "16"]) == 2
+    said = capsys.readouterr()
+    assert "new: encoder.scorer.weight, encoder.scorer.bias; left there: none" in said.out
+    assert "leaves.embedding.weight (15, 16) to start from" in said.err and not (tmp_path / "b").exists()
+    before, after = (load_file(folder / "model.safetensors") for folder in (run, tmp_path / "a"))
+    assert torch.allclose(before["cell.inner.weight"], after["encoder.cell.inner.weight"], atol=1e-6)
+    assert json.loads((tmp_path / "a" / "settings.json").read_text())["init"] == str(run)
+    with pytest.raises(StructureError, match="in common"):
+        take_weights(torch.nn.Linear(2, 2), before)
 
 
 def test_resume_goes_on_and_train_refuses_to_overwrite(run, capsys):

@@ -14,25 +14,23 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from structnet.errors import StructureError
-from structnet.systems import Run, System, find, names, open_run
+from structnet.systems import Run, System, find, names
 from structnet.training.settings import TrainSettings
 
 
 def main(argv: list[str]) -> int:
-    run, rows, init = parse(argv)
+    run, rows = parse(argv)
     if (run.folder / "checkpoints").exists():
         got = f"{run.folder} with checkpoints in it"
         raise StructureError("a new run folder", got, f"structnet resume {run.folder}, or another --run")
-    model = run.system.build()  # before anything is written: wrong arguments leave no trace
-    if init:
-        model.load_state_dict(open_run(init).weights().state_dict())
+    model = run.start()  # before anything is written: wrong arguments leave no trace
     if os.environ.get("RANK", "0") == "0":  # under torchrun one process writes
         run.save()
     return fit(run, model, rows)
 
 
-def parse(argv: list[str]) -> tuple[Run, int, str]:
-    """The run that the arguments describe, how many rows per split its report uses, and where its weights start."""
+def parse(argv: list[str]) -> tuple[Run, int]:
+    """The run that the arguments describe, and how many rows per split its report uses."""
     task, model = _which(argv)
     system = find(task, model)
     options = _parser(system, task, model).parse_args(argv)
@@ -43,7 +41,7 @@ def parse(argv: list[str]) -> tuple[Run, int, str]:
         settings=TrainSettings(**{f.name: options[f.name] for f in fields(TrainSettings)}),
     )
     folder = Path(options.run or f"runs/{task}-{model}-{time.strftime('%Y%m%d-%H%M%S')}")
-    return Run(folder, task, model, chosen), options.report_rows, options.init
+    return Run(folder, task, model, chosen, options.init), options.report_rows
 
 
 def fit(run: Run, model: Any, rows: int) -> int:

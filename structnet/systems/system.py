@@ -17,7 +17,7 @@ from structnet.errors import StructureError
 from structnet.report.listops_trees import example_trees
 from structnet.report.temporal_pictures import forecast_pictures, link_pictures
 from structnet.tasks.task import Task
-from structnet.training.checkpoint import load_weights, write_whole
+from structnet.training.checkpoint import load_weights, take_weights, write_whole
 from structnet.training.record import commit, machine
 from structnet.training.sampler import stream
 from structnet.training.settings import TrainSettings
@@ -79,20 +79,30 @@ def find(task: str, model: str) -> System:
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder: `settings.json`, `model.safetensors`, and for runs made here log, checkpoints and report."""
+    """A run folder: `settings.json`, `model.safetensors`, and for runs made here log, checkpoints and report. `init`
+    is another run, or a shipped checkpoint, that its weights start from."""
 
     folder: Path
     task: str
     model: str
     system: System
+    init: str = ""
 
     def save(self) -> None:
         """Write `settings.json`; `structnet train --config` replays it."""
         s = self.system
         config = {"task": self.task, "model": self.model, "model_args": s.model_args, "task_args": s.task_args,
-                  **asdict(s.settings), "commit": commit(), "machine": machine()}  # fmt: skip
+                  "init": self.init, **asdict(s.settings), "commit": commit(), "machine": machine()}  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / "settings.json", json.dumps(config, indent=1).encode())
+
+    def start(self) -> nn.Module:
+        """A new model, with what it has in common with the weights of `init`; says what it has not."""
+        model = self.system.build()
+        if self.init:
+            new, left = take_weights(model, open_run(self.init).weights().state_dict())
+            print(f"weights of {self.init}; new: {_some(new)}; left there: {_some(left)}")
+        return model
 
     def weights(self) -> nn.Module:
         """The model with the best weights of the run, in evaluation mode."""
@@ -121,7 +131,11 @@ def open_run(where: str | Path, **overrides: Any) -> Run:
     settings = TrainSettings(**{name: config[name] for name in asdict(system.settings) if name in config})
     system = replace(system, model_args={**config["model_args"], **overrides}, settings=settings,
                      task_args=config["task_args"])  # fmt: skip
-    return Run(folder, config["task"], config["model"], system)
+    return Run(folder, config["task"], config["model"], system, config.get("init", ""))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "none"
 
 
 def shipped_names() -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from structnet.errors import StructureError
 
@@ -55,6 +55,26 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     if expected and expected != _digest(weights):
         raise StructureError(f"the weights that were saved in {path}", "altered ones", "another copy")
     return weights
+
+
+def take_weights(model: nn.Module, weights: dict[str, Tensor]) -> tuple[list[str], list[str]]:
+    """Give `model` the tensors it has in common with `weights`: those of the same name, or of the one name that ends
+    alike (`encoder.cell.norm.bias` takes `cell.norm.bias`). Returns the names in the model that keep what they had, and
+    the names in `weights` that nothing took. Two shapes under one name, or nothing in common, raise StructureError."""
+    own, taken = model.state_dict(), {}
+    for name, value in own.items():
+        alike = [other for other in weights if f".{name}".endswith(f".{other}") or f".{other}".endswith(f".{name}")]
+        source = name if name in weights else alike[0] if len(alike) == 1 else None
+        if source is None:
+            continue
+        if weights[source].shape != value.shape:
+            got = f"{source} {tuple(weights[source].shape)}"
+            raise StructureError(f"{name} {tuple(value.shape)} to start from", got, "the model_args of that run")
+        taken[name] = source
+    if not taken:
+        raise StructureError("weights with a name in common with the model", "none", "a run of a kindred model")
+    model.load_state_dict({**own, **{name: weights[source] for name, source in taken.items()}})
+    return [name for name in own if name not in taken], [name for name in weights if name not in taken.values()]
 
 
 def _digest(weights: dict[str, Tensor]) -> str:
