@@ -97,18 +97,22 @@ class EvolveGCN(nn.Module):
         outputs, state = self.series([data], state)
         return outputs[0], state
 
-    def series(self, snapshots: Sequence[Data], state: Any = None) -> tuple[list[Tensor], Any]:
-        """All snapshots, layer by layer. Returns a list of `[N_t, D]` and the last state."""
+    def series(
+        self, snapshots: Sequence[Data], state: Any = None, only_last: bool = False
+    ) -> tuple[list[Tensor], Any]:
+        """All snapshots, layer by layer. Returns a list of `[N_t, D]` and the last state. With `only_last` the list has
+        the last snapshot's output alone; -O, whose weights read no rows, then convolves no other."""
         if not snapshots:
             return [], state
         steps = _steps(snapshots)
         rows: list[Tensor] = [data.x for data in snapshots]  # type: ignore[misc]
         last = []
         for at, layer in enumerate(self.layers):
-            rows, now = layer(rows, steps, None if state is None else state[at])
+            rows, now = layer(rows, steps, None if state is None else state[at], only_last)
             last.append(now)
+        rows = rows[-1:] if only_last else rows
         if self.skip is not None:
-            rows = [out + self.skip(data.x) for out, data in zip(rows, snapshots)]
+            rows = [out + self.skip(data.x) for out, data in zip(rows, snapshots[-len(rows) :])]
         return rows, tuple(last)
 
     def trajectory(self, snapshots: Sequence[Data], state: Any = None) -> list[Tensor]:
@@ -150,11 +154,15 @@ class EvolvingConvolution(nn.Module):
         if self.score is not None:
             nn.init.uniform_(self.score, -(in_channels**-0.5), in_channels**-0.5)
 
-    def forward(self, rows: list[Tensor], steps: list[_Step], state: Any) -> tuple[list[Tensor], Any]:
+    def forward(
+        self, rows: list[Tensor], steps: list[_Step], state: Any, only_last: bool = False
+    ) -> tuple[list[Tensor], Any]:
         for x in rows:
             if x.shape[-1] != self.weight.shape[0]:
                 raise StructureError(f"{self.weight.shape[0]} channels", f"{x.shape[-1]}", "in_channels=x.shape[-1]")
         weights, state = self.evolve(rows, steps, state)
+        if only_last and self.score is None:  # -H's next layer summarises every snapshot
+            rows, steps, weights = rows[-1:], steps[-1:], weights[-1:]
         # one snapshot at a time: its rows stay in the cache, and no gradient goes to outputs that nobody reads
         return [self.activation(step.convolve(x, weight)) for step, x, weight in zip(steps, rows, weights)], state
 
@@ -164,11 +172,11 @@ class EvolvingConvolution(nn.Module):
             weight = self.weight.expand(steps[0].groups.num_segments, -1, -1)
             state = self.recurrence.start(weight.transpose(*self._axes))
         weights = []
-        for x, step in zip(rows, steps):
+        for at, step in enumerate(steps):
             given = None
             if self.score is not None:
                 chosen = step.linked if self.mask else None
-                given = summarize(x, self.score, self.weight.shape[1], step.groups, chosen).transpose(1, 2)
+                given = summarize(rows[at], self.score, self.weight.shape[1], step.groups, chosen).transpose(1, 2)
             state = self.recurrence(given, state)
             weights.append(self.used(state))
         return weights, state

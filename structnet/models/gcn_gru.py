@@ -49,5 +49,11 @@ class GCNGRU(nn.Module):
         state = self.cell.step(self.cell.project(x, ()), state, ())
         return (state[0] if isinstance(state, tuple) else state), state
 
-    def series(self, snapshots: Sequence[Data], state: Any = None) -> tuple[list[Tensor], Any]:
-        return unroll_snapshots(self, snapshots, state)
+    def series(
+        self, snapshots: Sequence[Data], state: Any = None, only_last: bool = False
+    ) -> tuple[list[Tensor], Any]:
+        """All snapshots, or with `only_last` the last one's output alone: a list of `[N, D]`, and the last state."""
+        if only_last and self.cell is None:
+            snapshots = snapshots[-1:]
+        outputs, state = unroll_snapshots(self, snapshots, state)
+        return outputs[-1:] if only_last else outputs, state

@@ -60,7 +60,7 @@ class LinkPredictor(nn.Module):
         self.bonus = nn.Sequential(nn.Linear(facts, 48), nn.ReLU(), nn.Linear(48, 1)) if history else None
 
     def forward(self, snapshots: Sequence[Data], history: PairHistory | None = None) -> LinkScores:
-        h = self.encoder.series(snapshots)[0][-1]
+        h = self.encoder.series(snapshots, only_last=True)[0][-1]
         if self.bonus is None:
             return LinkScores(self, h, None, None)
         if history is None:

@@ -123,6 +123,7 @@ def test_one_snapshot_at_a_time_is_the_whole_series(name, generator):
         out, state = model(snapshot, state)
         close(out, whole[at])
     torch.testing.assert_close(state, last, rtol=0, atol=1e-12)
+    torch.testing.assert_close(model.series(data, only_last=True), (whole[-1:], last), rtol=0, atol=1e-12)
     first, middle = model.series(data[:1])
     close(torch.cat(first + model.series(data[1:], middle)[0]), torch.cat(whole))
     assert model.series([], middle) == ([], middle)

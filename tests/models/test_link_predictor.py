@@ -89,8 +89,11 @@ def test_gcn_gru_is_written_out():
         z, r = (torch.sigmoid(x @ wx[g] + h @ wh[g] + b[g]) for g in (0, 1))
         h = z * h + (1 - z) * torch.tanh(x @ wx[2] + (r * h) @ wh[2] + b[2])
         torch.testing.assert_close(out, h, rtol=0, atol=1e-12)
-    still, state = GCNGRU(4, 3, cell="none").double()(data[0])
+    assert torch.equal(model.series(data, only_last=True)[0][0], outputs[-1])
+    plain = GCNGRU(4, 3, cell="none").double()
+    still, state = plain(data[-1])
     assert still.shape == (7, 3) and state is None
+    assert torch.equal(plain.series(data, only_last=True)[0][0], still)
 
 
 def test_history_alone_can_be_learned():
