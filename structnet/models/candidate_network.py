@@ -47,8 +47,8 @@ class CandidateNetwork(nn.Module):
 
     and a scalar readout per candidate, softmax over the digits of a cell. Weights are shared over all cells, digits,
     units of a kind and rounds, so the network is equivariant to every relabelling of digits and every exchange of
-    lines, bands and axes, and runs on any board size. A sum grows with the size n, so for n > 9 E and a are affine
-    in n: E + (n - 9) E', a + (n - 9) a'; on boards of up to 9 digits E' and a' are without effect.
+    lines, bands and axes, and runs on any board size. A sum grows with the size n, so E and a are affine in n:
+    E + (n - 9) E', a + (n - 9) a', with one slope for n > 9 and another for n < 9; at n = 9 both are without effect.
 
     Differs from Palm et al. 2018 (recurrent relational networks) in: nodes are candidates, not cells; messages come
     from units, not from pairs; no position or digit embeddings; gated residual update with layer norm, not an LSTM.
@@ -100,8 +100,8 @@ class CandidateNetwork(nn.Module):
         self.warm_rounds, self.noise, self.halt = warm_rounds, noise, halt
         for name, shape in zip(CandidateWeights._fields, CandidateWeights.shapes(width, hidden)):
             self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
-        self.input_slope = nn.Parameter(torch.zeros_like(self.input))
-        self.gather_slope = nn.Parameter(torch.zeros_like(self.gather_bias))
+        self.input_slope = nn.Parameter(torch.zeros(2, *self.input.shape))  # larger boards, smaller boards
+        self.gather_slope = nn.Parameter(torch.zeros(2, *self.gather_bias.shape))
         self.start = nn.Parameter(torch.zeros(width))
         if aggr not in AGGREGATORS:
             raise StructureError(f"aggr out of {', '.join(AGGREGATORS)}", repr(aggr), "sum")
@@ -125,11 +125,11 @@ class CandidateNetwork(nn.Module):
     def weights(self, size: int = 9) -> CandidateWeights:
         """The weights of a round on boards of this many digits."""
         weights = CandidateWeights(*(getattr(self, name) for name in CandidateWeights._fields))
-        if size <= TRAINED:
+        if size == TRAINED:
             return weights
-        extra = size - TRAINED
-        gather_bias = self.gather_bias + extra * self.gather_slope
-        return weights._replace(input=self.input + extra * self.input_slope, gather_bias=gather_bias)
+        extra, side = size - TRAINED, int(size < TRAINED)
+        gather_bias = self.gather_bias + extra * self.gather_slope[side]
+        return weights._replace(input=self.input + extra * self.input_slope[side], gather_bias=gather_bias)
 
     def first_state(self, puzzles: Tensor) -> Tensor:
         """The state before the first round, `[boards, n, n, digits, width]`; in training with noise."""

@@ -44,6 +44,7 @@ def literal(model: CandidateNetwork, puzzle: torch.Tensor, rounds: int) -> torch
     """One candidate at a time, straight from the docstring."""
     board = board_of(len(puzzle))
     n = board.size
+    side = 0 if n > 9 else 1
     h = {}
     names = [(r, c, d) for r in range(n) for c in range(n) for d in range(n)]
     kind = {(r, c, d): 0 if puzzle[r * n + c] == 0 else 1 if puzzle[r * n + c] == d + 1 else 2 for r, c, d in names}
@@ -59,9 +60,10 @@ def literal(model: CandidateNetwork, puzzle: torch.Tensor, rounds: int) -> torch
                 (LINE, [h[e, c, d] for e in range(n)]),
                 (BOX, [h[s, e, d] for s in range(n) for e in range(n) if box(s, e) == box(r, c)]),
             ]
-            z = h[r, c, d] @ model.own + model.input[kind[r, c, d]]
+            z = h[r, c, d] @ model.own + model.input[kind[r, c, d]] + (n - 9) * model.input_slope[side, kind[r, c, d]]
             for k, members in units:
-                z = z + (sum(members) @ model.gather[k] + model.gather_bias[k]).relu() @ model.spread[k]
+                gathered = sum(members) @ model.gather[k] + model.gather_bias[k] + (n - 9) * model.gather_slope[side, k]
+                z = z + gathered.relu() @ model.spread[k]
             gate, change = (z.relu() @ model.update + model.update_bias).chunk(2)
             v = h[r, c, d] + torch.sigmoid(gate) * change
             v = (v - v.mean()) / (v.var(unbiased=False) + 1e-5).sqrt()
@@ -76,8 +78,7 @@ def test_against_the_equations_candidate_by_candidate(model, n):
     puzzle = boards(1, n)
     fast, slow = model(puzzle).logits[-1, 0], literal(model, puzzle[0], 3)
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
-    used = [part for name, part in model.named_parameters() if not name.endswith("_slope")]
-    grads = [torch.autograd.grad(out.sin().sum(), used) for out in (fast, slow)]
+    grads = [torch.autograd.grad(out.sin().sum(), list(model.parameters())) for out in (fast, slow)]
     torch.testing.assert_close(*grads, rtol=0, atol=1e-9)
 
 
@@ -144,16 +145,20 @@ def test_training_keeps_every_round_and_warm_rounds_cost_no_memory():
     assert len(norms) == 3  # the gradient sees train_rounds rounds, however many came before
 
 
-def test_size_terms_act_above_nine_digits_and_are_trained_alone():
+def test_size_terms_act_beside_nine_digits_and_are_trained_alone():
     model = CandidateNetwork(width=4, hidden=4, train_rounds=1, only_size=True)
-    nn.init.ones_(model.gather_slope)
-    nn.init.ones_(model.input_slope)
-    assert torch.equal(model.weights(9).input, model.input) and torch.equal(model.weights(4).input, model.input)
+    for slope in (model.gather_slope, model.input_slope):
+        nn.init.ones_(slope[0])
+        nn.init.constant_(slope[1], -2.0)
+    assert torch.equal(model.weights(9).input, model.input) and torch.equal(model.weights(4).input, model.input + 10)
     assert torch.equal(model.weights(16).input, model.input + 7)
     assert torch.equal(model.weights(25).gather_bias, model.gather_bias + 16)
-    model.train()(boards(1, 16)).logits.sum().backward()
-    trained = {name for name, part in model.named_parameters() if part.grad is not None}
-    assert trained == {"input_slope", "gather_slope"}
+    for n, side in ((16, 0), (4, 1)):
+        model.zero_grad()
+        model.train()(boards(1, n)).logits.sum().backward()
+        trained = {name for name, part in model.named_parameters() if part.grad is not None}
+        assert trained == {"input_slope", "gather_slope"}
+        assert model.input_slope.grad[side].any() and not model.input_slope.grad[1 - side].any()
 
 
 def test_few_parameters_and_bad_input():
