@@ -114,8 +114,10 @@ def _split(source: Source, name: str) -> LogicSplit:
     if name == "held_out":
         return LogicSplit(name, _join([pairs.take(np.flatnonzero(match)) for pairs, match in zip(known, matching)]))
     rest = _join([pairs.take(np.flatnonzero(~match)) for pairs, match in zip(known, matching)])
-    tenth = np.arange(len(rest)) % 10 == 0  # every tenth row validates
-    return LogicSplit(name, rest.take(np.flatnonzero(tenth == (name == "validation"))), source.augment)
+    rows = np.arange(len(rest))
+    tenth = rows[::10]  # every tenth row validates, in random order: any first rows hold pairs of all lengths
+    validation = tenth[np.random.Generator(np.random.PCG64(0)).permutation(len(tenth))]
+    return LogicSplit(name, rest.take(validation if name == "validation" else np.delete(rows, tenth)), source.augment)
 
 
 def _training(source: Source, operators: int) -> Pairs:

@@ -62,6 +62,8 @@ def test_training_sees_at_most_six_operators_and_tests_are_others():
     assert train.operators.max() == 6
     known, held = len(task.split("train")), len(task.split("validation"))
     assert held == (known + held + 9) // 10  # every tenth row
+    first, whole = (task.split("validation").operators[:n].double().mean() for n in (60, None))
+    assert (first - whole).abs() < 1  # in no order of length
     seen = {train.text(row) for row in range(len(train))}
     for name in task.splits:
         pairs = task.split(name).pairs
