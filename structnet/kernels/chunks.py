@@ -45,7 +45,7 @@ def sizes(rows: int, channels: int) -> Sizes:
     block = min(64, triton.next_power_of_2(channels))
     length = triton.next_power_of_2(triton.cdiv(rows * triton.cdiv(channels, block), 2048))
     length = min(max(length, 64), 1024)
-    return Sizes(length, min(512 // block, length, triton.next_power_of_2(rows)), block, 256)
+    return Sizes(length, min(512 // block, length, triton.next_power_of_2(rows)), block, 128)
 
 
 @triton.jit

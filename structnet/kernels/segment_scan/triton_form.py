@@ -55,7 +55,8 @@ def _order(REVERSE: tl.constexpr, TILE: tl.constexpr):
 
 @triton.jit
 def _sums_kernel(gate, x, initial, ptr, bounds, cut, gates, sums, channels, width, ahead, GROUP: tl.constexpr,
-                 HAS_INITIAL: tl.constexpr, REVERSE: tl.constexpr, LOG: tl.constexpr, WIDE: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+                 HAS_INITIAL: tl.constexpr, REVERSE: tl.constexpr, LOG: tl.constexpr, WIDE: tl.constexpr,
+                 TILE: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """What the segment hands over a boundary that cuts it: product of the gates and states from zero of the chunk
     before (in the order of the scan). A row's gate lies `ahead` rows further on."""
     boundary = tl.program_id(0).to(tl.int64)
@@ -113,15 +114,15 @@ def _carry_kernel(gates, sums, ptr, cut, channels, length, REVERSE: tl.constexpr
 
 
 @triton.jit
-def _forward_kernel(gate, x, initial, bounds, cut, head, carry, h, channels, width, GROUP: tl.constexpr, HAS_INITIAL: tl.constexpr,
-                    REVERSE: tl.constexpr, LOG: tl.constexpr, WIDE: tl.constexpr, TILE: tl.constexpr,
-                    BLOCK: tl.constexpr):  # fmt: skip
+def _forward_kernel(gate, x, initial, bounds, cut, head, carry, h, channels, width, GROUP: tl.constexpr,
+                    HAS_INITIAL: tl.constexpr, REVERSE: tl.constexpr, LOG: tl.constexpr, WIDE: tl.constexpr,
+                    TILE: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     chunk = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     first, last = tl.load(bounds + chunk), tl.load(bounds + chunk + 1)
     entry = chunk + 1 if REVERSE else chunk
-    known = (channel < channels) & (tl.load(cut + entry) >= 0)
-    state = tl.load(carry + entry * channels + channel, mask=known, other=0.0)
+    known = tl.where(tl.load(cut + entry) < 0, 0, channels)
+    state = tl.load(carry + entry * channels + channel, mask=channel < known, other=0.0)
     offset = _order(REVERSE, TILE)
     at, gate_at = offset * channels + channel[None, :], offset * width + channel[None, :] // GROUP
     for done in range(0, last - first, TILE):
@@ -142,8 +143,8 @@ def _forward_kernel(gate, x, initial, bounds, cut, head, carry, h, channels, wid
 
 @triton.jit
 def _backward_kernel(grad, gate, h, initial, bounds, cut, head, carry, dgate, dx, dinitial, rows, channels, width,
-                     GROUP: tl.constexpr, SHARE: tl.constexpr, HAS_INITIAL: tl.constexpr, REVERSE: tl.constexpr, LOG: tl.constexpr,
-                     WIDE: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+                     GROUP: tl.constexpr, SHARE: tl.constexpr, HAS_INITIAL: tl.constexpr, REVERSE: tl.constexpr,
+                     LOG: tl.constexpr, WIDE: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """From the end of the scan to its start (REVERSE is the direction of the scan that is differentiated). SHARE
     channels have a gate, whose gradient is summed here; or one, and the products are stored."""
     chunk = tl.program_id(0).to(tl.int64)
@@ -151,8 +152,8 @@ def _backward_kernel(grad, gate, h, initial, bounds, cut, head, carry, dgate, dx
     inside = (channel < channels)[None, :]
     first, last = tl.load(bounds + chunk), tl.load(bounds + chunk + 1)
     entry = chunk if REVERSE else chunk + 1
-    known = (channel < channels) & (tl.load(cut + entry) >= 0)
-    state = tl.load(carry + entry * channels + channel, mask=known, other=0.0)
+    known = tl.where(tl.load(cut + entry) < 0, 0, channels)
+    state = tl.load(carry + entry * channels + channel, mask=channel < known, other=0.0)
     offset, step = _order(not REVERSE, TILE), -1 if REVERSE else 1
     at, gate_at = offset * channels + channel[None, :], offset * width + channel[None, :] // GROUP
     for done in range(0, last - first, TILE):
@@ -198,8 +199,8 @@ def _carries(
     if cuts.count > 1:
         _sums_kernel[cuts.count, triton.cdiv(channels, size.block)](
             gate, x, x if initial is None else initial, ptr, cuts.bounds, cuts.cut, gates, sums, channels,
-            gate.shape[1], ahead, channels // gate.shape[1], initial is not None, reverse, log_gate, WIDE[wide], size.tile, size.block,
-            num_warps=1,
+            gate.shape[1], ahead, channels // gate.shape[1], initial is not None, reverse, log_gate, WIDE[wide],
+            size.tile, size.block, num_warps=1,
         )  # fmt: skip
         block, hop = min(16, size.block), min(size.hop, triton.next_power_of_2(cuts.count))
         _carry_kernel[cuts.count, triton.cdiv(channels, block)](
