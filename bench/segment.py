@@ -149,9 +149,11 @@ def softmax(shape: str, rows: int = ROWS) -> Case:
 
 
 def maximum(shape: str, rows: int = ROWS) -> Case:
-    """Ours also returns the row of each maximum; of the peers only torch_scatter does, where it is installed."""
+    """Ours without the winning rows, and with them as where a gradient is wanted; of the peers only torch_scatter finds
+    them, where it is installed."""
     segments, x = lengths(shape, rows), torch.randn(rows, WIDTH)
-    forms = {name: lambda f=form: f(x) for name, form in maxima(segments).items()}
+    forms: dict[str, Form] = {name: lambda f=form: f(x) for name, form in maxima(segments).items()}
+    forms["structnet, with argmax"] = lambda: torch.ops.structnet.segment_reduce(x, segments.ptr, "max")[0]
     forms |= compiled("scatter_reduce", forms["torch scatter_reduce, no argmax"])
     return Case(forms, agree(forms), x.nbytes, rows, describe(shape, segments))
 

@@ -116,6 +116,19 @@ def test_gradcheck_opcheck_compile(kind):
     torch.testing.assert_close(*(torch.autograd.grad(f(x).sin().sum(), x) for f in (compiled, first)))
 
 
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_winning_rows_are_found_for_a_gradient_alone(form, kind):
+    x, ptr = normal(9, 3), pointer([4, 0, 5])
+    x[2, 1] = torch.nan
+    value, rows = torch.ops.structnet.segment_reduce(x, ptr, kind)
+    plain, none = torch.ops.structnet.segment_reduce(x, ptr, kind, False)
+    assert rows.shape == value.shape and not none.numel()
+    torch.testing.assert_close(plain, value, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(segment_reduce(x, ptr, kind), value, rtol=0, atol=0, equal_nan=True)
+    with pytest.raises(StructureError, match="winners"):
+        torch.ops.structnet.segment_reduce(x.requires_grad_(), ptr, kind, False)[0].sum().backward()
+
+
 def test_gather_is_the_transpose_of_sum():
     s, values, x = Segments(pointer([2, 0, 3])), normal(3, 2), normal(5, 2)
     torch.testing.assert_close((segment_gather(values, s) * x).sum(), (values * segment_reduce(x, s)).sum())

@@ -28,23 +28,27 @@ STRUCTNET_CLONES void sum(const T* __restrict x, int64_t rows, int64_t channels,
     for (int64_t c = 0; c < width; ++c) out[c] = total[c] * share;
 }
 
-// The first row that holds the extreme (strict comparison); NaN beats everything, the first one of them. Empty: 0, row -1.
-template <typename T, bool LARGEST>
+// The extreme, and with `arg` the first row that holds it (strict comparison); NaN beats everything, the first one of them.
+// Empty: 0, row -1.
+template <typename T, bool LARGEST, bool ROWS>
 STRUCTNET_CLONES void extreme(const T* __restrict x, int64_t first, int64_t rows, int64_t channels, int64_t width,
                               T* __restrict out, int64_t* __restrict arg) {
     using Int = typename Float<T>::Int;  // as wide as T, so that both are selected by one mask
     T best[BLOCK];
     Int where[BLOCK];
-    for (int64_t c = 0; c < width; ++c) best[c] = rows ? x[c] : T(0), where[c] = 0;
+    for (int64_t c = 0; c < width; ++c) best[c] = rows ? x[c] : T(0);
+    if (ROWS) std::memset(where, 0, size_t(width) * sizeof(Int));
     for (int64_t t = 1; t < rows; ++t) {
         const T* __restrict row = x + t * channels;
         for (int64_t c = 0; c < width; ++c) {
             const bool better = !(LARGEST ? row[c] <= best[c] : row[c] >= best[c]) & (best[c] == best[c]);
             best[c] = better ? row[c] : best[c];
-            where[c] = better ? Int(t) : where[c];
+            if (ROWS) where[c] = better ? Int(t) : where[c];
         }
     }
-    for (int64_t c = 0; c < width; ++c) out[c] = best[c], arg[c] = rows ? first + where[c] : -1;
+    for (int64_t c = 0; c < width; ++c) out[c] = best[c];
+    if (ROWS)
+        for (int64_t c = 0; c < width; ++c) arg[c] = rows ? first + where[c] : -1;
 }
 
 // ROWS: softmax, in three sweeps over rows that are in cache by then; else log sum exp (-inf for an empty segment).
@@ -92,16 +96,14 @@ void each(const int64_t* ptr, int64_t segments, int64_t channels, F&& work) {
 template <typename T>
 void run_reduce(const T* x, const int64_t* ptr, int64_t segments, int64_t channels, int32_t kind, T* out, int64_t* arg) {
     structnet::prepare_output(out, segments * channels * int64_t(sizeof(T)));
-    if (kind >= MAX) structnet::prepare_output(arg, segments * channels * int64_t(sizeof(int64_t)));
+    if (arg) structnet::prepare_output(arg, segments * channels * int64_t(sizeof(int64_t)));
     each(ptr, segments, channels, [=](int64_t s, int64_t c, int64_t width) {
         const int64_t rows = ptr[s + 1] - ptr[s], at = s * channels + c;
         const T* from = x + ptr[s] * channels + c;
-        if (kind == MAX)
-            extreme<T, true>(from, ptr[s], rows, channels, width, out + at, arg + at);
-        else if (kind == MIN)
-            extreme<T, false>(from, ptr[s], rows, channels, width, out + at, arg + at);
-        else
-            sum(from, rows, channels, width, kind == MEAN, out + at);
+        if (kind < MAX) return sum(from, rows, channels, width, kind == MEAN, out + at);
+        const auto best = kind == MAX ? (arg ? extreme<T, true, true> : extreme<T, true, false>)
+                                      : (arg ? extreme<T, false, true> : extreme<T, false, false>);
+        best(from, ptr[s], rows, channels, width, out + at, arg ? arg + at : nullptr);
     });
 }
 

@@ -13,13 +13,14 @@ I64, I32 = ctypes.c_int64, ctypes.c_int32
 KINDS = {"sum": 0, "mean": 1, "max": 2, "min": 3}
 
 
-def reduce(suffix: str, x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tensor]:
-    """The reduction `[S, D]`, and for max and min the row it came from (-1: empty), else an empty tensor."""
+def reduce(suffix: str, x: Tensor, ptr: Tensor, kind: str, winners: bool) -> tuple[Tensor, Tensor]:
+    """The reduction `[S, D]`, and with `winners` the row that each maximum or minimum came from (-1: empty)."""
     segments, channels = len(ptr) - 1, x.shape[1]
     out = x.new_empty(segments, channels)
-    arg = torch.empty((segments, channels) if kind in ("max", "min") else (0,), dtype=torch.int64)
+    arg = torch.empty((segments, channels) if winners else (0,), dtype=torch.int64)
+    rows = pointer(arg if winners else None)
     getattr(library(), f"structnet_reduce_{suffix}")(
-        pointer(x), pointer(ptr), I64(segments), I64(channels), I32(KINDS[kind]), pointer(out), pointer(arg)
+        pointer(x), pointer(ptr), I64(segments), I64(channels), I32(KINDS[kind]), pointer(out), rows
     )
     return out, arg
 

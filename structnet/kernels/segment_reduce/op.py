@@ -13,6 +13,7 @@ from structnet.kernels.segment_reduce import cpu, torch_form
 from structnet.structures import Segments
 
 REDUCTIONS = ("sum", "mean", "max", "min", "softmax", "logsumexp")
+EXTREMES = ("max", "min")
 
 
 def segment_reduce(x: Tensor, segments: Segments | Tensor, reduce: str = "sum") -> Tensor:
@@ -41,7 +42,7 @@ def segment_reduce(x: Tensor, segments: Segments | Tensor, reduce: str = "sum") 
     if reduce == "logsumexp":
         out = torch.ops.structnet.segment_logsumexp(flat, ptr)
     else:
-        out = torch.ops.structnet.segment_reduce(flat, ptr, reduce)[0]
+        out = torch.ops.structnet.segment_reduce(flat, ptr, reduce, torch.is_grad_enabled() and flat.requires_grad)[0]
     return out.view(len(ptr) - 1, *x.shape[1:])
 
 
@@ -74,26 +75,28 @@ def segment_gather(values: Tensor, segments: Segments | Tensor) -> Tensor:
 
 
 @torch.library.custom_op("structnet::segment_reduce", mutates_args=())
-def _reduce(x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tensor]:
-    x = x.contiguous()
+def _reduce(x: Tensor, ptr: Tensor, kind: str, winners: bool = True) -> tuple[Tensor, Tensor]:
+    """The reduction, and with `winners` the row that each maximum or minimum came from: a gradient needs it."""
+    x, winners = x.contiguous(), winners and kind in EXTREMES
     suffix = compiled_for(x)
     if suffix is not None:
-        return cpu.reduce(suffix, x, ptr, kind)
+        return cpu.reduce(suffix, x, ptr, kind, winners)
     if triton_for(x):
         from structnet.kernels.segment_reduce import triton_form
 
-        return triton_form.reduce(x, ptr, kind)
-    return torch_form.reduce(x, ptr, kind)
+        out, rows = triton_form.reduce(x, ptr, kind)
+        return out, rows if winners else ptr.new_empty(0)
+    return torch_form.reduce(x, ptr, kind, winners)
 
 
 @_reduce.register_fake
-def _(x, ptr, kind):
+def _(x, ptr, kind, winners=True):
     shape = (len(ptr) - 1, x.shape[1])
-    return x.new_empty(shape), ptr.new_empty(shape if kind in ("max", "min") else (0,))
+    return x.new_empty(shape), ptr.new_empty(shape if winners and kind in EXTREMES else (0,))
 
 
 def _save_reduce(ctx, inputs, output):
-    x, ptr, ctx.kind = inputs
+    x, ptr, ctx.kind, ctx.winners = inputs
     ctx.shape = x.shape
     ctx.save_for_backward(ptr, output[1])
     ctx.mark_non_differentiable(output[1])
@@ -101,10 +104,12 @@ def _save_reduce(ctx, inputs, output):
 
 def _differentiate_reduce(ctx, grad, _):
     ptr, arg = ctx.saved_tensors
+    if ctx.kind in EXTREMES and not ctx.winners:
+        raise StructureError(f"winners=True for the gradient of a {ctx.kind}", "winners=False", "segment_reduce(...)")
     if ctx.kind == "mean":
         grad = grad / ptr.diff().clamp(min=1)[:, None]
-    arg = arg if ctx.kind in ("max", "min") else None
-    return torch.ops.structnet.segment_gather(grad, ptr, arg, ctx.shape[0]), None, None
+    arg = arg if ctx.kind in EXTREMES else None
+    return torch.ops.structnet.segment_gather(grad, ptr, arg, ctx.shape[0]), None, None, None
 
 
 _reduce.register_autograd(_differentiate_reduce, setup_context=_save_reduce)

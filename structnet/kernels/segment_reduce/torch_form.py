@@ -8,7 +8,7 @@ from torch import Tensor
 from structnet.structures import Segments
 
 
-def reduce(x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+def reduce(x: Tensor, ptr: Tensor, kind: str, winners: bool = True) -> tuple[Tensor, Tensor]:
     segments = Segments.trusted(ptr)
     if kind in ("sum", "mean"):
         wide = torch.promote_types(x.dtype, torch.float32)  # add up in at least float32
@@ -16,14 +16,16 @@ def reduce(x: Tensor, ptr: Tensor, kind: str) -> tuple[Tensor, Tensor]:
         if kind == "mean":
             total = total / segments.lengths.clamp(min=1)[:, None]
         return total.to(x.dtype), ptr.new_empty(0)
-    return extreme(x, segments, kind)
+    return extreme(x, segments, kind, winners)
 
 
-def extreme(x: Tensor, segments: Segments, kind: str) -> tuple[Tensor, Tensor]:
-    """Largest or smallest, and the first row that holds it: the smallest row among those equal to it. NaN wins."""
+def extreme(x: Tensor, segments: Segments, kind: str, winners: bool) -> tuple[Tensor, Tensor]:
+    """Largest or smallest (NaN wins), and the first row that holds it: the smallest row among those equal to it."""
     index = segments.index[:, None].expand_as(x)
     start = x.new_zeros(len(segments), x.shape[1])
     best = start.scatter_reduce(0, index, x, "amax" if kind == "max" else "amin", include_self=False)
+    if not winners:
+        return best, segments.ptr.new_empty(0)
     spread = best.index_select(0, segments.index)
     hit = (x == spread) | (x.isnan() & spread.isnan())
     rows = torch.arange(len(x), device=x.device)[:, None].expand_as(x)
