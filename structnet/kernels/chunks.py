@@ -43,6 +43,7 @@ def sizes(rows: int, channels: int) -> Sizes:
     """A warp holds a tile of 512 numbers of each tensor in registers (twice as many would spill). About 2,048 programs
     keep the memory of every multiprocessor busy; longer chunks cut fewer segments."""
     block = min(64, triton.next_power_of_2(channels))
+    rows = max(rows, 1)
     length = triton.next_power_of_2(triton.cdiv(rows * triton.cdiv(channels, block), 2048))
     length = min(max(length, 64), 1024)
     return Sizes(length, min(512 // block, length, triton.next_power_of_2(rows)), block, 128)

@@ -1,11 +1,15 @@
 """The Triton forms at tiny sizes: through the interpreter on a machine without a GPU, compiled on one with."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("triton")
 
-from structnet.kernels import block_scan, log_scan, segment_reduce, segment_rnn, segment_scan
+from structnet.kernels import block_scan, chunks, log_scan, segment_reduce, segment_rnn, segment_scan
 from structnet.kernels.block_scan import torch_form as block_torch
 from structnet.kernels.block_scan import triton_form as block_triton
 from structnet.kernels.segment_reduce import reference as reduce_reference
@@ -37,6 +41,52 @@ def test_scan_forward_and_backward(lengths, reverse, initial, gates, width, log)
     got = triton_form.backward(grad, gate, h, ptr, first, reverse, log)
     for one, other in zip(got, torch_form.backward(grad, gate, h, ptr, first, reverse, log), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_chunks_by_hand():
+    """Boundaries at rows 0, 4, 8, .. move to the next start within 4 rows; the ten rows of segment 3 are cut."""
+    ptr = pointer([3, 0, 2, 10, 1, 1]).to(DEVICE)
+    bounds, cut, head = (t.tolist() for t in chunks.plan(ptr, 17, 4, False))
+    assert bounds == [0, 5, 8, 15, 16, 17] and cut == [-1, -1, 3, -1, -1, -1]
+    assert head == [0, -1, -1, 2, -1, 3, *[-1] * 9, 4, 5]
+    _, cut, head = (t.tolist() for t in chunks.plan(ptr, 17, 3, True))
+    assert cut == [-1, -1, 3, 3, 3, -1, -1] and head == [-1, -1, 0, -1, 2, *[-1] * 9, 3, 4, 5]
+
+
+def across_chunks(lengths, reverse, initial, log, gates, width):
+    """Chunks of 3 rows, tiles of 2 rows x 2 channels, carries 2 boundaries at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "sizes", lambda rows, channels: chunks.Sizes(3, 2, 2, 2))
+        test_scan_forward_and_backward(lengths, reverse, initial, gates, width, log)
+
+
+@pytest.mark.parametrize("reverse, initial, log", [(False, False, False), (True, True, True), (True, False, True)])
+@pytest.mark.parametrize("gates, width", [(1, 3), (2, 4)])
+def test_scan_of_segments_that_are_cut(reverse, initial, log, gates, width):
+    across_chunks([1, 16, 0, 2, 7, 4], reverse, initial, log, gates, width)
+
+
+@settings(max_examples=12)
+@given(st.lists(st.integers(0, 14), max_size=4), st.booleans(), st.booleans())
+def test_scan_of_any_lengths(lengths, reverse, initial):
+    across_chunks(lengths, reverse, initial, False, 2, 2)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # NumPy's, from inside the broken segment
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_broken_segment_does_not_reach_its_neighbours(reverse, bad, monkeypatch):
+    monkeypatch.setattr(chunks, "sizes", lambda rows, channels: chunks.Sizes(3, 2, 2, 2))
+    ptr, kept = pointer([4, 8, 5]).to(DEVICE), [*range(4), *range(12, 17)]
+    gate, x, grad = (normal(17, 2, seed=i).to(DEVICE) for i in range(3))
+    clean = triton_form.forward(gate, x, ptr, None, reverse)
+    gradients = triton_form.backward(grad, gate, clean, ptr, None, reverse)[:2]
+    gate[4:12], x[6], grad[8] = bad, bad, bad
+    gate[ptr[1:] - 1 if reverse else ptr[:-1]] = bad  # acts on nothing
+    broken = triton_form.forward(gate, x, ptr, None, reverse)
+    torch.testing.assert_close(broken[kept], clean[kept])
+    again = triton_form.backward(grad, gate, broken, ptr, None, reverse)[:2]
+    torch.testing.assert_close([t[kept] for t in again], [t[kept] for t in gradients])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
