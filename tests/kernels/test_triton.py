@@ -75,13 +75,14 @@ def test_scan_of_any_lengths(lengths, reverse, initial):
 @pytest.mark.filterwarnings("ignore:invalid value")  # NumPy's, from inside the broken segment
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_broken_segment_does_not_reach_its_neighbours(reverse, bad, monkeypatch):
-    monkeypatch.setattr(chunks, "sizes", lambda rows, channels: chunks.Sizes(3, 2, 2, 2))
-    ptr, kept = pointer([4, 8, 5]).to(DEVICE), [*range(4), *range(12, 17)]
-    gate, x, grad = (normal(17, 2, seed=i).to(DEVICE) for i in range(3))
+@pytest.mark.parametrize("length", [3, 32])  # segments that are cut, and tiles with rows of two segments
+def test_a_broken_segment_does_not_reach_its_neighbours(reverse, bad, length, monkeypatch):
+    monkeypatch.setattr(chunks, "sizes", lambda rows, channels: chunks.Sizes(length, 2, 2, 2))
+    ptr, kept = pointer([5, 8, 5]).to(DEVICE), [*range(5), *range(13, 18)]
+    gate, x, grad = (normal(18, 2, seed=i).to(DEVICE) for i in range(3))
     clean = triton_form.forward(gate, x, ptr, None, reverse)
     gradients = triton_form.backward(grad, gate, clean, ptr, None, reverse)[:2]
-    gate[4:12], x[6], grad[8] = bad, bad, bad
+    gate[5:13], x[5:13], grad[5:13] = bad, bad, bad
     gate[ptr[1:] - 1 if reverse else ptr[:-1]] = bad  # acts on nothing
     broken = triton_form.forward(gate, x, ptr, None, reverse)
     torch.testing.assert_close(broken[kept], clean[kept])
@@ -124,6 +125,49 @@ def test_softmax_backward_and_gather(lengths):
     for arg in (None, largest):
         got = reduce_triton.gather(values, ptr, arg, len(x))
         assert torch.equal(got, reduce_torch.gather(values, ptr, arg, len(x)))
+
+
+CUT = [[1, 16, 0, 2, 7, 4], [13, 0, 0, 14]]
+
+
+@pytest.mark.parametrize("lengths", CUT, ids=str)
+def test_reductions_of_segments_that_are_cut(lengths, monkeypatch):
+    monkeypatch.setattr(chunks, "sizes", lambda rows, channels: chunks.Sizes(3, 2, 2, 2))
+    for kind in reduce_triton.KINDS:
+        test_reduce(lengths, kind)
+    test_softmax(lengths)
+    test_softmax_backward_and_gather(lengths)
+
+
+@settings(max_examples=12)
+@given(st.lists(st.integers(0, 14), max_size=4), st.sampled_from(list(reduce_triton.KINDS)))
+def test_reductions_of_any_lengths(lengths, kind):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "sizes", lambda rows, channels: chunks.Sizes(3, 2, 2, 2))
+        test_reduce(lengths, kind)
+        test_softmax(lengths)
+
+
+@pytest.mark.parametrize("length", [3, 32])  # segments that are cut, and tiles with rows of two segments
+def test_ties_nan_and_infinities(length, monkeypatch):
+    """The first row of a tie, the first NaN; a whole segment of -inf has the logsumexp -inf; neighbours stay clean."""
+    monkeypatch.setattr(chunks, "sizes", lambda rows, channels: chunks.Sizes(length, 2, 2, 2))
+    ptr, x = pointer([11, 12, 2]).to(DEVICE), torch.zeros(25, 1, dtype=torch.float64, device=DEVICE)
+    x[[4, 9]], x[[12, 15, 22]], x[23:] = 1.0, math.nan, -math.inf
+    out, arg = reduce_triton.reduce(x, ptr, "max")
+    assert arg.flatten().tolist() == [4, 12, 23] and out[0] == 1 and out[1].isnan() and out[2] == -math.inf
+    assert reduce_triton.reduce(x, ptr, "min")[1].flatten().tolist() == [0, 12, 23]
+    sums = reduce_triton.softmax(x, ptr, False)
+    torch.testing.assert_close(sums[0].item(), math.log(9 + 2 * math.e))
+    assert sums[1].isnan() and sums[2] == -math.inf
+
+
+def test_sums_are_kept_in_float32(monkeypatch):
+    monkeypatch.setattr(chunks, "sizes", lambda rows, channels: chunks.Sizes(16, 16, 1, 4))
+    x, ptr = torch.full((160, 1), 0.01, dtype=torch.bfloat16, device=DEVICE), pointer([160]).to(DEVICE)
+    exact = x[0].double() * 160
+    for kind, value in (("sum", exact), ("mean", x[0].double())):
+        assert torch.equal(reduce_triton.reduce(x, ptr, kind)[0][0], value.to(torch.bfloat16))
 
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
