@@ -1,11 +1,13 @@
 """Compositions of whole argument lists: literal equations, order, batching, and what they learn from short lists."""
 
+import json
 from functools import reduce
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from structnet import cli
 from structnet.errors import StructureError
 from structnet.models.argument_tree import ArgumentCell, ArgumentTreeClassifier, FiniteMonoids, SignedVotes
 from structnet.structures import Segments
@@ -119,3 +121,12 @@ def test_trained_on_at_most_five_arguments_right_on_fifteen():
     for arguments in (10, 15):
         *given, target = draw(2000, arguments)
         assert (cell(*given).argmax(-1) == target).float().mean() > 0.95
+
+
+def test_the_shipped_checkpoint_takes_more_arguments_than_it_was_trained_on(tmp_path, capsys):
+    path = tmp_path / "rows.tsv"
+    rows = "7\t[MED 9 9 9 9 9 9 6 6 5 4 3 2 ]", "2\t[SM 9 9 9 9 9 [MAX 1 7 ] 0 0 0 0 0 0 0 0 0 ]", "1\t[MIN 8 9 1 3 ]"
+    path.write_text("\n".join(rows))
+    assert cli.main(["evaluate", "argument-tree-listops", "--data", str(path), "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["splits"].values()
+    assert result["count"] == 3 and result["accuracy"] == 1.0
