@@ -1,5 +1,5 @@
-# pyright: reportArgumentType=false
-# (Triton annotates compile-time arguments with a type that no plain value has)
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
+# (Triton annotates compile-time arguments with a type that no plain value has, and hides launch options)
 """Rows of all segments cut into chunks of nearly equal size, for the Triton forms: equal work, whatever the segments.
 
 Boundary k lies at row k L, moved on to the next start of a segment if one follows within L rows. So a chunk has fewer

@@ -90,6 +90,26 @@ def test_a_broken_segment_does_not_reach_its_neighbours(reverse, bad, length, mo
     torch.testing.assert_close([t[kept] for t in again], [t[kept] for t in gradients])
 
 
+def test_the_sizes_in_use_and_the_same_bits_twice():
+    """Chunks and tiles as they are: a few hundred rows in the interpreter, a hundred thousand on a GPU."""
+    times, width = (100, 64) if DEVICE == "cuda" else (1, 2)
+    lengths = [300 * times, 0, 1, 130 * times, 64, *[3] * 5 * times]
+    rows, ptr = sum(lengths), pointer(lengths).to(DEVICE)
+    gate, x, grad = (normal(rows, width, seed=i).to(DEVICE) for i in range(3))
+    gate = torch.sigmoid(gate)
+    assert (chunks.plan(ptr, rows, chunks.sizes(rows, width).length, False).cut >= 0).any()
+
+    def made(scan, backward, reduce):
+        h = scan(gate, x, ptr, None, False)
+        gradients = backward(grad, gate, h, ptr, None, False)
+        return [h, *gradients, *reduce(x, ptr, "sum"), *reduce(x, ptr, "max")]
+
+    first, second = (made(triton_form.forward, triton_form.backward, reduce_triton.reduce) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    expected = made(torch_form.segment_scan, torch_form.backward, reduce_torch.reduce)
+    torch.testing.assert_close(first, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_scan_accumulates_in_float32(dtype):
     gate, x, ptr = torch.full((64, 1), 1.0, dtype=dtype), torch.full((64, 2), 0.01, dtype=dtype), pointer([64])

@@ -1,5 +1,5 @@
-# pyright: reportArgumentType=false
-# (Triton annotates compile-time arguments with a type that no plain value has)
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
+# (Triton annotates compile-time arguments with a type that no plain value has, and hides launch options)
 """The Triton forms: programs walk chunks of rows of equal size (`kernels/chunks.py`) in tiles that are loaded at once
 and reduced by a scan in which first rows start anew; a segment's last row holds its value. What a chunk has of one
 that is cut goes to scratch, and one small program per cut segment puts the parts together in their order. So giant

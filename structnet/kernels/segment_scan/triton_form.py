@@ -1,5 +1,5 @@
-# pyright: reportArgumentType=false
-# (Triton annotates compile-time arguments with a type that no plain value has)
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
+# (Triton annotates compile-time arguments with a type that no plain value has, and hides launch options)
 """The Triton form: programs walk chunks of rows of equal size (`kernels/chunks.py`) in tiles, a tile being loaded at
 once and scanned inside; the state stays in registers between tiles, and marks on first rows keep segments apart.
 
