@@ -62,7 +62,8 @@ class CandidateNetwork(nn.Module):
             `train_rounds`. With a carried state (`TrainSettings.carry`) there is no need of it.
         noise: standard deviation of the random start state, in training and of restarts.
         restarts: at test time this many starts (the first without noise), and for each board the answer of the one
-            whose last round changed the state least (smallest residual). Such results are to be reported apart.
+            whose last round changed the state least (smallest residual), or with `halt` the first valid one. Such
+            results are to be reported apart.
         halt: at test time a board stops at the first multiple of this many rounds after which its answer keeps the
             givens and the rules (a check of the answer, no search); 0: all boards run all rounds.
         only_size: train E' and a' alone (on boards of another size), so that 9 x 9 boards keep their answers.
@@ -169,22 +170,29 @@ class CandidateNetwork(nn.Module):
             going = going[~is_solution(puzzles[going], run.logits[-1].argmax(-1) + 1)]
         return Solved(logits, state)
 
+    def _attempt(self, puzzles: Tensor, state: Tensor) -> tuple[Solved, Tensor]:
+        """One start, and for each board how unsettled its end is: how far the last round moved the state, or where
+        boards halt 0 for a valid answer and 1 for another."""
+        if self.halt:
+            run = self._until_valid(puzzles, state)
+            return run, (~is_solution(puzzles, run.logits[-1].argmax(-1) + 1)).to(state.dtype)
+        before = self._run(puzzles, state, self.rounds - 1, 1).state
+        run = self._run(puzzles, before, 1, 1)
+        return run, (run.state - before).flatten(1).norm(dim=1)
+
     def _best_of(self, puzzles: Tensor, state: Tensor) -> Solved:
-        """Several starts; the run whose last round moved the state least."""
-        best, least = None, puzzles.new_full((len(puzzles),), math.inf, dtype=state.dtype)
-        for at in range(self.restarts):
-            start = state + self.noise * torch.randn_like(state) if at else state
-            before = self._run(puzzles, start, self.rounds - 1, 1).state
-            run = self._run(puzzles, before, 1, 1)
-            residual = (run.state - before).flatten(1).norm(dim=1)
-            better = residual < least
-            least = torch.where(better, residual, least)
-            if best is None:
-                best = run
-            else:
-                logits = torch.where(better[None, :, None, None], run.logits, best.logits)
-                best = Solved(logits, torch.where(better.view(-1, 1, 1, 1, 1), run.state, best.state))
-        assert best is not None
+        """Several starts, and the most settled end of each board; a board that has settled for good starts no more."""
+        best, least = self._attempt(puzzles, state)
+        for _ in range(1, self.restarts):
+            going = least.nonzero().flatten()
+            if not len(going):
+                break
+            start = state[going] + self.noise * torch.randn_like(state[going])
+            run, residual = self._attempt(puzzles[going], start)
+            better = residual < least[going]
+            least[going] = torch.minimum(residual, least[going])
+            best.logits[:, going[better]] = run.logits[:, better]
+            best.state[going[better]] = run.state[better]
         return best
 
     def graph_round(self, state: Tensor, given: Tensor, graph: Constraints, size: int = 9) -> Tensor:

@@ -234,6 +234,25 @@ def test_restarts_keep_the_run_that_moved_least():
     assert len(least.unique()) > 1 and not torch.equal(single.logits, chosen.logits)
 
 
+def test_only_boards_without_a_valid_answer_start_again(monkeypatch):
+    model = open_run("sudoku", rounds=24, halt=8, restarts=3).weights()
+    puzzles, asked = torch.tensor([parse_board(text) for text in (EASY, HARD, EASY)]), []
+    once = model._until_valid
+
+    def counted(part, state):
+        asked.append(part.tolist())
+        return once(part, state)
+
+    monkeypatch.setattr(model, "_until_valid", counted)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        answer = model(puzzles).logits
+        model.restarts = 1
+        single = model(puzzles).logits
+    assert asked[:3] == [puzzles.tolist(), [puzzles[1].tolist()], [puzzles[1].tolist()]]
+    assert torch.equal(answer[:, ::2], single[:, ::2])
+
+
 def test_a_board_halts_when_its_answer_is_valid_and_the_rest_goes_on():
     """Each board gives what it gives alone after the first multiple of `halt` rounds with a valid answer."""
     model = open_run("sudoku").weights().eval()
