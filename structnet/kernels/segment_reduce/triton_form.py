@@ -64,6 +64,32 @@ def _scan(value, second, fresh, state, state_2, KIND: tl.constexpr):
 
 
 @triton.jit
+def _first_of_largest(value, row, value_after, row_after):
+    """In any order, as `tl.reduce` takes them."""
+    better = (value_after > value) | ((value_after != value_after) & (value == value))
+    equal = (value_after == value) | ((value_after != value_after) & (value != value))
+    better = (row_after >= 0) & (better | (equal & (row_after < row)) | (row < 0))
+    return tl.where(better, value_after, value), tl.where(better, row_after, row)
+
+
+@triton.jit
+def _join(value, second, state, state_2, KIND: tl.constexpr):
+    """The state behind a tile inside of one segment: no scan, a fraction of the instructions."""
+    none = tl.zeros(state.shape, tl.int32)
+    if KIND == 2 or KIND == 3:
+        value, second = tl.reduce((value, second), 0, _first_of_largest)
+        state, state_2, none = _larger(state, state_2, none, value, second, none)
+    elif KIND == 4:
+        top = tl.max(value, axis=0)
+        base = tl.where(top == float("-inf"), 0.0, top)
+        total = tl.sum(second * tl.exp(value - base[None, :]), axis=0)
+        state, state_2, none = _log_add(state, state_2, none, top, total, none)
+    else:
+        state += tl.sum(value, axis=0)
+    return state, state_2
+
+
+@triton.jit
 def _nothing(KIND: tl.constexpr, WIDE: tl.constexpr, BLOCK: tl.constexpr):
     """The state before a first row."""
     state = tl.full([BLOCK], float("-inf") if KIND == 4 else 0.0, WIDE)
@@ -99,25 +125,29 @@ def _reduce_kernel(x, other, ptr, bounds, cut, end, out, out_2, part, part_2, bo
         owner = tl.load(end + row + offset, mask=in_rows, other=-1)
         known = in_rows & (row + offset > 0)
         fresh = tl.load(end + row + offset - 1, mask=known, other=-1) >= 0
-        fresh = tl.broadcast_to((in_rows & fresh).to(tl.int32), [TILE, BLOCK])
-        value, second, state, state_2 = _scan(value, second, fresh, state, state_2, KIND)
-        final = value
-        if KIND == 1:
-            count = tl.load(ptr + owner + 1, mask=owner >= 0, other=1) - tl.load(ptr + owner, mask=owner >= 0, other=0)
-            final = value / count.to(WIDE)
-        if KIND == 3:
-            final = -value
-        whole, rest = there & (owner >= 0) & (owner != entry), there & (owner >= 0) & (owner == entry)
-        place = owner.to(tl.int64) * channels + channel[None, :]
-        behind = (boundaries + chunk) * channels + channel[None, :] + offset * 0
-        tl.store(out + place, final, mask=whole)
-        tl.store(part + behind, value, mask=rest)
-        if KIND == 2 or KIND == 3:
-            tl.store(out_2 + place, second + first, mask=whole)
-            tl.store(part_2 + behind, second + first, mask=rest)
-        if KIND == 4:
-            tl.store(out_2 + place, second, mask=whole)
-            tl.store(part_2 + behind, second, mask=rest)
+        fresh = (in_rows & fresh).to(tl.int32)
+        if tl.max(tl.max(fresh | (owner >= 0).to(tl.int32), axis=1), axis=0) == 0:
+            state, state_2 = _join(value, second, state, state_2, KIND)
+        else:
+            marks = tl.broadcast_to(fresh, [TILE, BLOCK])
+            so_far, so_far_2, state, state_2 = _scan(value, second, marks, state, state_2, KIND)
+            final = so_far
+            if KIND == 1:
+                begin = tl.load(ptr + owner, mask=owner >= 0, other=0)
+                final = so_far / (tl.load(ptr + owner + 1, mask=owner >= 0, other=1) - begin).to(WIDE)
+            if KIND == 3:
+                final = -so_far
+            whole, rest = there & (owner >= 0) & (owner != entry), there & (owner >= 0) & (owner == entry)
+            place = owner.to(tl.int64) * channels + channel[None, :]
+            behind = (boundaries + chunk) * channels + channel[None, :] + offset * 0
+            tl.store(out + place, final, mask=whole)
+            tl.store(part + behind, so_far, mask=rest)
+            if KIND == 2 or KIND == 3:
+                tl.store(out_2 + place, so_far_2 + first, mask=whole)
+                tl.store(part_2 + behind, so_far_2 + first, mask=rest)
+            if KIND == 4:
+                tl.store(out_2 + place, so_far_2, mask=whole)
+                tl.store(part_2 + behind, so_far_2, mask=rest)
     limit = tl.where(tl.load(cut + chunk + 1) < 0, 0, channels)
     ahead = (chunk + 1) * channels + channel
     tl.store(part + ahead, state, mask=channel < limit)
