@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -33,9 +32,3 @@ class CandidateWeights(NamedTuple):
         w, h = width, hidden
         messages = ((KINDS, h), (w, h), (KINDS, w, w), (KINDS, w), (KINDS, w, h))
         return (*messages, (h, 2 * w), (2 * w,), (w,), (w,), (w + 1,))
-
-    @staticmethod
-    def unflat(flat: Tensor, width: int, hidden: int) -> CandidateWeights:
-        shapes = CandidateWeights.shapes(width, hidden)
-        parts = flat.split([math.prod(shape) for shape in shapes])
-        return CandidateWeights(*(part.view(shape) for part, shape in zip(parts, shapes)))
