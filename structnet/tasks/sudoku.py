@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from structnet.datasets.sudoku import read_boards, reveal, solve
+from structnet.datasets.cache import cached
+from structnet.datasets.sudoku import generate, read_boards, reveal, solve
 from structnet.errors import StructureError
 from structnet.structures.constraints import is_solution
 from structnet.tasks.task import Batch, mean_scores
 
 HELD_OUT = 1_000  # rows of each file that are never trained on (a fifth of a file of less than 5,000)
+GENERATED, GIVENS = 5_000, 26  # boards where no file is given, and what is left of them at least
 LABELLED = 81  # cells of the largest boards whose guesses are counted
 
 
@@ -44,8 +46,9 @@ class Sudoku:
     """Solve Sudokus; marked by whole boards.
 
     Args:
-        files: `puzzle,solution` files with commas between. Of each file, a fixed 1,000 rows are held out; the rest
-            train. The first file's held-out rows are the validation split; every file's are a split named after it.
+        files: `puzzle,solution` files with commas between; nothing for 5,000 generated boards of 9 x 9 (easy ones). Of
+            each, a fixed 1,000 rows are held out; the rest train. The first file's held-out rows are the validation
+            split; every file's are a split named after it, those of generated boards "generated".
         reveals: most cells given away in a training puzzle.
         rows: most training rows of each file, with commas between; nothing or 0 for all ("0,6000": a few hard ones).
     """
@@ -55,17 +58,15 @@ class Sudoku:
     chance = 0.0
 
     def __init__(self, files: str = "", reveals: int = 17, rows: str = ""):
-        self.files = tuple(Path(name) for name in files.split(",") if name)
+        self.files = tuple(Path(name) for name in files.split(",") if name) or (None,)
         self.rows = tuple(int(count) for count in rows.split(",") if count) or (0,) * len(self.files)
         if len(self.rows) != len(self.files):
             raise StructureError(f"rows for {len(self.files)} files", repr(rows), 'rows="0,6000" for two files')
         self.reveals = reveals
-        self.splits = tuple(path.stem for path in self.files)
+        self.splits = tuple(path.stem if path else "generated" for path in self.files)
         self.in_range = frozenset(self.splits)
 
     def split(self, name: str) -> SudokuSplit:
-        if not self.files:
-            raise StructureError("files to train or validate on", "none", "--task_args.files puzzles.csv, or --data")
         parts = [_parts(path) for path in self.files]
         if name == "train":
             used = list(zip(parts, self.rows))
@@ -104,11 +105,22 @@ def guess_bands(puzzles: Tensor) -> Tensor:
 
 
 @cache
-def _parts(path: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _parts(path: Path | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Training puzzles and solutions, held-out puzzles and solutions of a file; the cut is a function of the file."""
-    puzzles, solutions = read_boards(path)
+    puzzles, solutions = read_boards(path) if path else _generated()
     if not bool(solutions.any(1).all()):
         raise StructureError("puzzle,solution in every row", f"rows without solution in {path}", "a file with both")
     order = torch.randperm(len(puzzles), generator=torch.Generator().manual_seed(0))
     held, train = order.split([count := min(HELD_OUT, len(order) // 5), len(order) - count])
     return puzzles[train], solutions[train], puzzles[held], solutions[held]
+
+
+def _generated() -> tuple[Tensor, Tensor]:
+    """Boards for those who bring no file, made once (seed 0) and kept in the cache."""
+
+    def build() -> dict[str, Any]:
+        drawn = generate(GENERATED, givens=GIVENS, generator=torch.Generator().manual_seed(0))
+        return dict(zip(("puzzles", "solutions"), (boards.numpy() for boards in drawn)))
+
+    kept = cached(f"sudoku/{GENERATED}-boards-of-{GIVENS}-givens", build)
+    return torch.from_numpy(kept["puzzles"]), torch.from_numpy(kept["solutions"])

@@ -4,7 +4,7 @@ import torch
 from structnet.datasets.sudoku import format_board, parse_board, read_boards, relabel, reveal, solve
 from structnet.errors import StructureError
 from structnet.structures.constraints import is_valid
-from structnet.tasks.sudoku import Sudoku, SudokuSplit, guess_bands
+from structnet.tasks.sudoku import Sudoku, SudokuSplit, _parts, guess_bands
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 SOLUTION = "534678912672195348198342567859761423426853791713924856961537284287419635345286179"
@@ -114,8 +114,21 @@ def test_the_task_holds_rows_out_and_marks_boards(tmp_path, monkeypatch):
     assert torch.equal(few.puzzles, torch.cat([train.puzzles, train.puzzles[:2]]))
     with pytest.raises(StructureError, match="rows for 1 files"):
         Sudoku(files=str(path), rows="1,2")
-    with pytest.raises(StructureError, match=r"--task_args\.files"):
-        Sudoku().split("train")
+
+
+def test_without_files_boards_are_generated_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("STRUCTNET_CACHE", str(tmp_path))
+    monkeypatch.setattr("structnet.tasks.sudoku.GENERATED", 10)
+    monkeypatch.setattr("structnet.tasks.sudoku._parts", _parts.__wrapped__)  # what it has read is kept for ever
+    task = Sudoku()
+    train, held = task.split("train"), task.split("generated")
+    assert task.splits == ("generated",) and (len(train), len(held)) == (8, 2)
+    for split in (train, held):
+        found = solve(split.puzzles, limit=2)
+        assert (found.count == 1).all() and torch.equal(found.boards.to(torch.uint8), split.solutions)
+        assert (split.givens >= 26).all() and (split.givens < 40).all()
+    monkeypatch.setattr("structnet.tasks.sudoku.generate", None)
+    assert torch.equal(task.split("train").puzzles, train.puzzles)
 
 
 def test_without_a_solution_a_valid_answer_that_keeps_the_givens_is_right(tmp_path):
