@@ -94,7 +94,7 @@ class NodeClasses:
 
     def floors(self, split: str) -> dict[str, dict[str, float]]:
         part, train = self.split(split), self.split("train")
-        forest = _forest(self.folder, train)
+        forest = _forest(train)
         marks = []
         for row in range(len(part)):
             batch = part.batch(torch.tensor([row]))
@@ -103,7 +103,7 @@ class NodeClasses:
         return {"random forest": f1_summary({k: torch.cat([m[k] for m in marks]) for k in marks[0]})}
 
 
-def _forest(folder: str, train: NodeClassSplit) -> Any:
+def _forest(train: NodeClassSplit) -> Any:
     try:
         from sklearn.ensemble import RandomForestClassifier
     except ImportError as error:
