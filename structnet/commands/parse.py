@@ -11,7 +11,7 @@ def main(argv: list[str]) -> int:
     parser = ArgumentParser(prog="structnet parse", description=__doc__)
     parser.add_argument("expression", type=str, help='e.g. "[MAX 2 9 [MIN 4 7 ] 0 ]"')
     parser.add_argument("--run", type=str, default="bt-cell-listops", help="a run folder or a shipped checkpoint")
-    parser.add_argument("--out", type=str, default="parse.html", help="where the page goes")
+    parser.add_argument("--out", type=str, default="parse.html", help="the page, or with .svg the tree alone")
     options = parser.parse_args(argv)
 
     from structnet.datasets.listops import encode
@@ -24,8 +24,11 @@ def main(argv: list[str]) -> int:
     model = open_run(options.run).weights()
     if not isinstance(model, BeamTreeClassifier):
         raise StructureError("a run of a beam-tree model", type(model).__name__, "--run bt-cell-listops")
-    line, facts, sections = describe(model, tokens)
-    write_page(Path(options.out), options.expression, f"{options.run}: {line}", sections, facts)
+    line, facts, sections, induced = describe(model, tokens)
+    if Path(options.out).suffix == ".svg":
+        Path(options.out).write_text(induced, encoding="utf-8")
+    else:
+        write_page(Path(options.out), options.expression, f"{options.run}: {line}", sections, facts)
     print(f"{facts['induced tree']}\n{line}\n{options.out}")
     return 0
 
@@ -41,8 +44,9 @@ BESIDE = (
 )
 
 
-def describe(model, tokens) -> tuple[str, dict[str, str], list[tuple[str, str]]]:
-    """One line about the parse, its figures, and the sections of the page: the trees, the beam heat-map."""
+def describe(model, tokens) -> tuple[str, dict[str, str], list[tuple[str, str]], str]:
+    """One line about the parse, its figures, the sections of the page (the trees, the beam heat-map), and the induced
+    tree as SVG."""
     import numpy as np
     import torch
 
@@ -78,7 +82,8 @@ def describe(model, tokens) -> tuple[str, dict[str, str], list[tuple[str, str]]]
     facts["induced tree"] = tree.to_brackets([named.get(row) for row in range(tree.num_nodes)])[0]
     line += f"; beam log p {', '.join(f'{p:.2f}' for p in parse.scores.tolist())}"
     heat = f"<figure>{heat_svg(words, *parse.steps())}</figure>"
-    return line, facts, [
+    sections = [
         ("Trees", BESIDE.format(induced=induced_tree, gold=gold_tree)),
         ("Where each step may merge: best beam; red frames: kept, thicker for more beams", heat),
     ]
+    return line, facts, sections, induced_tree

@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
     parser = ArgumentParser(prog="structnet solve", description=__doc__)
     parser.add_argument("puzzle", type=str, nargs="?", default="-", help="a board, a file of boards, or - (stdin)")
     parser.add_argument("--run", type=str, default="sudoku", help="a run folder or a shipped checkpoint")
-    parser.add_argument("--rounds", type=int, default=64, help="rounds of the network")
+    parser.add_argument("--rounds", type=int, default=256, help="most rounds of the network")
     parser.add_argument("--out", type=str, default="sudoku.html", help="page with the beliefs of the first board")
     parser.add_argument("--gif", type=str, default="", help="the same as an animated GIF, to this file")
     options = parser.parse_args(argv)

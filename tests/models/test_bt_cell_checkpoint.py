@@ -31,6 +31,8 @@ def test_parse_writes_a_page(tmp_path, capsys):
     assert cli.main(["parse", "[MAX 2 9 [MIN 4 7 ] 0 ]", "--out", str(page)]) == 0
     assert "value 9; true value 9; 2 of 2 brackets found; 0 of 8 merges across a bracket" in capsys.readouterr().out
     assert page.read_text().count("<svg") == 3
+    assert cli.main(["parse", "[MAX 2 9 [MIN 4 7 ] 0 ]", "--out", str(tmp_path / "tree.svg")]) == 0
+    assert (tmp_path / "tree.svg").read_text().startswith("<svg")
 
 
 def test_parse_wants_a_beam_tree(capsys):

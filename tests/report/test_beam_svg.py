@@ -35,7 +35,7 @@ def test_heat_map_has_one_cell_per_candidate():
 
 def test_parse_describes_a_model_on_an_expression():
     torch.manual_seed(0)
-    line, facts, sections = describe(BeamTreeClassifier(width=8, beam=3).eval(), encode("[MAX 2 [MIN 4 7 ] 0 ]"))
+    line, facts, sections, _ = describe(BeamTreeClassifier(width=8, beam=3).eval(), encode("[MAX 2 [MIN 4 7 ] 0 ]"))
     assert "true value 4" in line and re.search(r"\d of 2 brackets found; \d of 7 merges across", line)
     assert facts["true value"] == "4"
     assert re.sub("[()]", "", facts["induced tree"]) == "[MAX 2 [MIN 4 7 ] 0 ]"
