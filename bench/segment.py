@@ -127,25 +127,40 @@ def blocks(shape: str, rows: int = ROWS // 4) -> Case:
 
 def softmax(shape: str, rows: int = ROWS) -> Case:
     segments, x = lengths(shape, rows), torch.randn(rows, WIDTH)
-    index = segments.index
-    wide = index[:, None].expand_as(x)
+    forms: dict[str, Form] = {name: lambda f=form: f(x) for name, form in softmaxes(segments).items()}
+    forms |= compiled("the composite", forms["torch composite"])
+    return Case(forms, agree(forms), 2 * x.nbytes, rows, describe(shape, segments))
 
-    def native() -> Tensor:
-        top = x.new_full((len(segments), WIDTH), -torch.inf).scatter_reduce(0, wide, x, "amax")
+
+def softmax_both(shape: str, rows: int = ROWS) -> Case:
+    """Forward and backward."""
+    segments, cotangent = lengths(shape, rows), torch.randn(rows, WIDTH)
+    x = torch.randn(rows, WIDTH, requires_grad=True)
+    forms: dict[str, Form] = {
+        name: lambda f=form: torch.autograd.grad(f(x), x, cotangent)[0] for name, form in softmaxes(segments).items()
+    }
+    return Case(forms, agree(forms), 5 * x.nbytes, rows, describe(shape, segments))
+
+
+def softmaxes(segments: Segments) -> dict[str, Callable[[Tensor], Tensor]]:
+    index, count = segments.index, len(segments)
+
+    def native(x: Tensor) -> Tensor:
+        wide = index[:, None].expand_as(x)
+        top = x.new_full((count, WIDTH), -torch.inf).scatter_reduce(0, wide, x.detach(), "amax")
         e = (x - top.index_select(0, index)).exp()
         return e / e.new_zeros(top.shape).index_add(0, index, e).index_select(0, index)
 
-    forms: dict[str, Form] = {
-        "structnet segment_reduce": lambda: segment_reduce(x, segments, "softmax"),
+    forms: dict[str, Callable[[Tensor], Tensor]] = {
+        "structnet segment_reduce": lambda x: segment_reduce(x, segments, "softmax"),
         "torch composite": native,
-        "PyG softmax(index)": lambda: pyg_softmax(x, index, num_nodes=len(segments)),
-        "PyG softmax(ptr)": lambda: pyg_softmax(x, ptr=segments.ptr),
-        **compiled("the composite", native),
+        "PyG softmax(index)": lambda x: pyg_softmax(x, index, num_nodes=count),
+        "PyG softmax(ptr)": lambda x: pyg_softmax(x, ptr=segments.ptr),
     }
     torch_scatter = peer("torch_scatter")
     if torch_scatter is not None:
-        forms["torch_scatter scatter_softmax"] = lambda: torch_scatter.scatter_softmax(x, index, 0)
-    return Case(forms, agree(forms), 2 * x.nbytes, rows, describe(shape, segments))
+        forms["torch_scatter scatter_softmax"] = lambda x: torch_scatter.scatter_softmax(x, index, 0)
+    return forms
 
 
 def maximum(shape: str, rows: int = ROWS) -> Case:
@@ -221,6 +236,7 @@ CASES = {
     "scan-backward": (scan_backward, SCAN),
     "blocks": (blocks, BLOCKS),
     "softmax": (softmax, REDUCE),
+    "softmax-both": (softmax_both, REDUCE),
     "max": (maximum, REDUCE),
     "max-both": (maximum_both, REDUCE),
     "sum": (total, REDUCE),
