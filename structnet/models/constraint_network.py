@@ -28,8 +28,9 @@ class ConstraintNetwork(nn.Module):
 
         s_u   = aggregate of h over the candidates of unit u      (sum; or maximum, a learned monoid, attention)
 
-    and all else as there, with the same weights by the same names: `load_state_dict` takes those of a
-    `CandidateNetwork` (aggregator "sum"), and gives its logits on its boards (tested).
+    and all else as there, with the same weights by the same names but for the size terms: with aggregator "sum"
+    `load_state_dict({**network.weights(n)._asdict(), "start": network.start})` takes those that a `CandidateNetwork`
+    has for n digits, and gives its logits on its boards (tested).
 
     Args:
         width, hidden, rounds, train_rounds, noise: as in `CandidateNetwork`.
@@ -58,7 +59,8 @@ class ConstraintNetwork(nn.Module):
             raise StructureError(f"an aggregator out of {', '.join(AGGREGATORS)}", repr(aggregator), 'aggregator="sum"')
         self.width, self.rounds, self.train_rounds, self.noise = width, rounds, train_rounds, noise
         for name, value in CandidateNetwork(width, hidden).named_parameters():
-            self.register_parameter(name, value)
+            if not name.endswith("_slope"):  # problems of one batch have no common size
+                self.register_parameter(name, value)
         self.aggregators = nn.ModuleList(AGGREGATORS[aggregator](width) for _ in range(3))
 
     def forward(self, kinds: Tensor, graph: Incidence, state: Tensor | None = None) -> Solved:

@@ -34,7 +34,7 @@ def test_on_boards_it_is_the_candidate_network(size):
     for p in board.parameters():
         torch.nn.init.normal_(p, std=0.4)
     model = ConstraintNetwork(6, 8, rounds=4).double().eval()
-    model.load_state_dict(board.state_dict())
+    model.load_state_dict({**board.weights(size)._asdict(), "start": board.start})
     puzzles = torch.randint(1, size + 1, (2, size * size)) * (torch.rand(2, size * size) < 0.3)
     digit = torch.arange(1, size + 1)
     kinds = torch.where(puzzles[..., None] == 0, 0, torch.where(puzzles[..., None] == digit, 1, 2))
