@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 880, 310, 52, 52, 40, 40
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 880, 310, 52, 60, 40, 40
 COLOURS = ("#2563b0", "#d9822b", "#2f9e52", "#8457b5")
 OUTSIDE, INK, FAINT, RED, BAND = "#5f9ed6", "#1d2733", "#e3e8ee", "#d0372b", "#eef3e6"
 Point = tuple[float, float]
