@@ -178,7 +178,7 @@ class CandidateNetwork(nn.Module):
             return run, (~is_solution(puzzles, run.logits[-1].argmax(-1) + 1)).to(state.dtype)
         before = self._run(puzzles, state, self.rounds - 1, 1).state
         run = self._run(puzzles, before, 1, 1)
-        return run, (run.state - before).flatten(1).norm(dim=1)
+        return run, (run.state - before).flatten(1).norm(dim=1).nan_to_num(nan=math.inf)
 
     def _best_of(self, puzzles: Tensor, state: Tensor) -> Solved:
         """Several starts, and the most settled end of each board; a board that has settled for good starts no more."""

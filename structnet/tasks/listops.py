@@ -89,6 +89,8 @@ class ListOps:
     chance = 0.1
 
     def __init__(self, seed: int = 0, nary: bool = False, rows: int = 0):
+        if rows < 0:
+            raise StructureError("rows >= 0", str(rows), "rows=1_000_000, or 0 for the original data")
         self.seed, self.nary, self.rows = seed, nary, rows
 
     def split(self, name: str) -> ListOpsSplit:

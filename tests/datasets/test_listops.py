@@ -9,6 +9,7 @@ from structnet.datasets.cache import cached, checksum
 from structnet.datasets.listops import Grammar, decode, draw_unique, encode, read_file, rows_of, sampler, splits
 from structnet.datasets.listops.gold import argument_edges, binary_tree, brackets, row_keys, values
 from structnet.errors import StructureError
+from structnet.tasks.listops import ListOps
 
 
 def parse(words: list[str]):
@@ -256,46 +257,13 @@ def test_default_splits_are_the_recorded_bits(name):
     rows_of(name)  # raises if the bits differ
 
 
-def test_files_of_all_three_kinds(tmp_path):
-    plain, round_, lra = (tmp_path / name for name in "abc")
-    plain.write_text("9\t[MAX 2 9 [MIN 4 7 ] 0 ]\n4\t4\n\n")
-    round_.write_text("9\t( ( ( ( ( [MAX 2 ) 9 ) ( ( ( [MIN 4 ) 7 ) ] ) ) 0 ) ] )\n4\t4\n")
-    lra.write_text("Source\tTarget\n( ( ( [MAX 2 ) 9 ) ] )\t9\n")
-    for path in (plain, round_):
-        tokens, ptr, labels = read_file(path)
-        assert decode(tokens[: ptr[1]]) == "[MAX 2 9 [MIN 4 7 ] 0 ]" and labels.tolist() == [9, 4]
-    assert decode(read_file(lra)[0]) == "[MAX 2 9 ]"
-
-
-@pytest.mark.parametrize(
-    "line, words",
-    [
-        ("[MAX 1 2 ]", "1 columns"),
-        ("12\t[MAX 1 2 ]", "a label 0 .. 9"),
-        ("[MAX\t[MAX 1 2 ]", "a label 0 .. 9"),
-        ("1\t[MOX 1 2 ]", "'[MOX'"),
-        ("1\t[MAX 1 2", "one complete expression"),
-        ("1\t[MAX ]", "arguments for each operator"),
-        ("1\t1 2", "one complete expression"),
-        ("1\t", "one complete expression"),
-    ],
-)
-def test_a_damaged_row_is_named_by_line(tmp_path, line, words):
-    path = tmp_path / "bad.tsv"
-    path.write_text(f"1\t1\n{line}\n")
-    with pytest.raises(StructureError) as error:
-        read_file(path)
-    assert words in str(error.value) and "line 2" in str(error.value)
-
-
-def test_an_empty_file_and_an_unknown_split(tmp_path):
-    (tmp_path / "empty").write_text("\n")
-    with pytest.raises(StructureError, match="at least one row"):
-        read_file(tmp_path / "empty")
+def test_an_unknown_split_and_a_grammar_without_arguments():
     with pytest.raises(StructureError, match="near_iid"):
         rows_of("near-iid")
     with pytest.raises(StructureError, match="max_args >= 2"):
         draw_unique(Grammar(max_args=1), 1, 0)
+    with pytest.raises(StructureError, match="rows >= 0"):
+        ListOps(rows=-1)
 
 
 def test_without_the_compiled_library_the_same_rows(monkeypatch):
