@@ -86,6 +86,7 @@ class Trainer:
         reason = self.stopping or "all updates done"
         self.record.write("end", step=self.step, reason=reason, best=self.best)
         if self.world > 1:
+            dist.barrier()  # a process that leaves while another still talks to it is killed on its way out
             dist.destroy_process_group()
         return {**last, "reason": reason}
 
