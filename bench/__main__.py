@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 from datetime import date
 from pathlib import Path
 from statistics import median_high
@@ -12,11 +11,11 @@ from statistics import median_high
 import torch
 
 from bench import plots
-from bench.registry import CASES, Case, Timing, copy_bandwidth, run, share_of_copy, tests_pass
+from bench.registry import CASES, Case, Timing, copy_bandwidth, keep, run, share_of_copy, tests_pass
 from structnet.training.record import commit, machine
 
 HERE = Path(__file__).parent
-HARNESS = {"__init__", "__main__", "registry", "gpu", "plots"}
+HARNESS = {"__init__", "__main__", "registry", "ragged", "gpu", "plots"}
 
 
 def main() -> int:
@@ -48,13 +47,6 @@ def main() -> int:
     for picture in plots.draw(lines, HERE / "results"):
         print(f"drawn in {picture.relative_to(HERE.parent)}")
     return 0
-
-
-def keep(line: dict, path: Path) -> None:
-    """Appended as soon as it is measured: a run that is stopped keeps what it has."""
-    path.parent.mkdir(exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 def table(name: str, case: Case, timings: dict[str, Timing]) -> str:

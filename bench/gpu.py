@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable
 from datetime import date
@@ -12,14 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.ragged import BYTES, ROWS, SHAPES, WIDTH, gradients, lengths
 from bench.recurrent import by_hand, packed
-from bench.registry import Form, tests_pass
-from bench.segment import BYTES, ROWS, WIDTH, gradients, lengths
-from structnet.kernels import block_scan, log_scan, segment_reduce, segment_rnn, segment_scan
+from bench.reductions import KINDS, calls
+from bench.registry import Form, keep, tests_pass
+from bench.scans import compiled_scan, private_scan
+from structnet.kernels import block_scan, log_scan, segment_rnn, segment_scan
 from structnet.structures import Segments
 from structnet.training.record import commit
 
-SHAPES = ("log-normal", "power-law", "one giant", "many tiny")
 TESTS = "tests/kernels/test_triton.py tests/kernels/test_tree_scan_triton.py"
 Cases = dict[str, tuple[int, dict[str, Form]]]  # case -> (compulsory bytes, ours first and then the peers)
 
@@ -30,6 +30,8 @@ def scans(segments: Segments) -> Cases:
     forward: dict[str, Form] = {
         "structnet segment_scan": lambda: segment_scan(gate.detach(), x.detach(), segments),
         "structnet log_scan": lambda: log_scan(log_gate.detach(), x.detach(), segments),
+        **private_scan(gate.detach(), x.detach(), segments),
+        **compiled_scan(gate.detach(), x.detach(), segments),
     }
     backward: dict[str, Form] = {
         "structnet segment_scan": gradients(lambda: segment_scan(gate, x, segments), [gate, x], x.detach()),
@@ -54,34 +56,16 @@ def scans(segments: Segments) -> Cases:
     return {"scan": (3 * BYTES, forward), "scan-backward": (5 * BYTES, backward)}
 
 
-def reductions(segments: Segments) -> Cases:
+def reduced(segments: Segments) -> Cases:
+    """Every kind with the peers that the CPU has (`bench/reductions.py`), forward and backward apart."""
     x = torch.randn(ROWS, WIDTH, device="cuda", requires_grad=True)
-    plain, index = x.detach(), segments.index
-    wide = index[:, None].expand_as(plain)
-
-    def zeros() -> Tensor:
-        return plain.new_zeros(len(segments), WIDTH)
-
-    def composite() -> Tensor:
-        top = zeros().fill_(-torch.inf).scatter_reduce_(0, wide, plain, "amax")
-        e = (plain - top.index_select(0, index)).exp()
-        return e / zeros().index_add_(0, index, e).index_select(0, index)
-
-    kinds: dict[str, dict[str, Form]] = {
-        "sum": {
-            "torch index_add_": lambda: zeros().index_add_(0, index, plain),
-            "torch.segment_reduce": lambda: torch.segment_reduce(plain, "sum", lengths=segments.lengths),
-        },
-        "max": {"torch scatter_reduce": lambda: zeros().scatter_reduce_(0, wide, plain, "amax", include_self=False)},
-        "softmax": {"torch composite": composite},
-    }
     cases: Cases = {}
-    for kind, peers in kinds.items():
-        ours = {"structnet segment_reduce": lambda k=kind: segment_reduce(plain, segments, k)}
-        cases[kind] = ((2 if kind == "softmax" else 1) * BYTES, {**ours, **peers})
-        cotangent = torch.randn_like(segment_reduce(plain, segments, kind))
-        call = gradients(lambda k=kind: segment_reduce(x, segments, k), [x], cotangent)
-        cases[f"{kind}-backward"] = ((3 if kind == "softmax" else 1) * BYTES, {"structnet segment_reduce": call})
+    for kind in KINDS:
+        whole, forms = kind == "softmax", calls(kind, segments)
+        cotangent = torch.randn(ROWS if whole else len(segments), WIDTH, device="cuda")
+        forward: dict[str, Form] = {name: lambda f=form: f(x.detach()) for name, form in forms.items()}
+        backward = {name: gradients(lambda f=form: f(x), [x], cotangent) for name, form in forms.items()}
+        cases |= {kind: ((1 + whole) * BYTES, forward), f"{kind}-backward": ((1 + 2 * whole) * BYTES, backward)}
     return cases
 
 
@@ -139,25 +123,21 @@ def main() -> int:
     if not tests_pass(TESTS):
         print("tests are red, nothing is measured")
         return 1
-    machine, rows = torch.cuda.get_device_name(), []
+    machine, path = torch.cuda.get_device_name(), Path(__file__).parent / "results" / f"{date.today()}-gpu.jsonl"
     for shape in SHAPES:
         segments = lengths(shape).to("cuda")
-        cases = {**scans(segments), **reductions(segments), **recursions(segments)}
-        for case, (traffic, calls) in cases.items():
+        cases = {**scans(segments), **reduced(segments), **recursions(segments)}
+        for case, (traffic, forms) in cases.items():
             source = torch.empty(traffic // 8, device="cuda")  # read and written: the same traffic as the op
-            times = milliseconds({**calls, "copy of as many bytes": source.clone}, options.repeats)
+            times = milliseconds({**forms, "copy of as many bytes": source.clone}, options.repeats)
             copy = statistics.median(times["copy of as many bytes"])
             for form, values in times.items():
                 figure = statistics.median(values)
                 share = 100 * copy / figure
-                print(f"{case + ' ' + shape:28}{form:28}{figure:9.3f} ms  {share:6.1f} % of copy bandwidth")
-                rows.append({"case": f"{case}/{shape}", "form": form, "median_ms": figure, "min_ms": min(values),
-                             "max_ms": max(values), "machine": machine, "commit": commit(), "seed": 0,
-                             "torch": torch.__version__})  # fmt: skip
-    path = Path(__file__).parent / "results" / f"{date.today()}-gpu.jsonl"
-    path.parent.mkdir(exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+                print(f"{case + ' ' + shape:28}{form:34}{figure:9.3f} ms  {share:6.1f} % of copy bandwidth", flush=True)
+                keep({"case": f"{case}/{shape}", "form": form, "median_ms": figure, "min_ms": min(values),
+                      "max_ms": max(values), "machine": machine, "commit": commit(), "seed": 0,
+                      "torch": torch.__version__}, path)  # fmt: skip
     return 0
 
 

@@ -9,6 +9,7 @@ before its tests and its check have passed.
 from __future__ import annotations
 
 import gc
+import json
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -138,3 +140,10 @@ def copy_bandwidth(megabytes: int = 256, repeats: int = 9) -> dict[str, float]:
             form()
             best[name].append(time.process_time() - start)
     return {name: 2 * source.numel() * 4 / statistics.median(times) for name, times in best.items()}
+
+
+def keep(line: dict, path: Path) -> None:
+    """Appended as soon as it is measured: a run that is stopped keeps what it has."""
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")

@@ -79,6 +79,15 @@ def test_against_pyg():
     torch.testing.assert_close(index_reduce(x, index, 5, "softmax"), softmax(x, index, num_nodes=5))
 
 
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_unsorted_extremes_are_the_same_with_and_without_a_gradient(kind):
+    index, x = torch.tensor([2, 0, 2, 0, 4, 2]), -normal(6, 2).abs() - 1  # below the zeros of empty segments
+    x[1, 0] = math.nan
+    plain, kept = index_reduce(x, index, 6, kind), index_reduce(x.clone().requires_grad_(), index, 6, kind)
+    torch.testing.assert_close(plain, kept.detach(), rtol=0, atol=0, equal_nan=True)
+    assert plain[1].tolist() == [0, 0] and plain[0, 0].isnan() and not plain[2:].isnan().any()
+
+
 def test_extreme_logits_do_not_overflow(form):
     x, ptr = torch.tensor([[1e4], [-1e4], [1e4], [-math.inf], [-math.inf]]), torch.tensor([0, 3, 5])
     torch.testing.assert_close(segment_reduce(x, ptr, "softmax")[:3].flatten(), torch.tensor([0.5, 0.0, 0.5]))

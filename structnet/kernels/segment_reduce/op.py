@@ -49,15 +49,25 @@ def segment_reduce(x: Tensor, segments: Segments | Tensor, reduce: str = "sum") 
 def index_reduce(x: Tensor, index: Tensor, num_segments: int, reduce: str = "sum") -> Tensor:
     """`segment_reduce` of rows in any order: `index[i]` is the segment of row i, `[N]`, 0 .. num_segments - 1.
 
-    Sums of unsorted rows go through `index_add_`, which is at the memory limit as it is; the others sort the rows first
-    (stable, so "first row" means first in x). "softmax" comes back in the order of x.
+    Sums and means go through `index_add_` and extremes that need no gradient through `scatter_reduce_`, which are at
+    the memory limit as they are; the others sort the rows first (stable, so "first row" means first in x). "softmax"
+    comes back in the order of x.
     """
-    if reduce == "sum":
-        return x.new_zeros(num_segments, *x.shape[1:]).index_add(0, index, x)
+    if reduce in ("sum", "mean"):
+        total = x.new_zeros(num_segments, *x.shape[1:]).index_add_(0, index, x)
+        return total if reduce == "sum" else total / _rowwise(torch.bincount(index, minlength=num_segments), x).clamp(1)
+    if reduce in EXTREMES and not (torch.is_grad_enabled() and x.requires_grad):
+        wide = _rowwise(index, x).expand_as(x)
+        return x.new_zeros(num_segments, *x.shape[1:]).scatter_reduce_(0, wide, x, f"a{reduce}", include_self=False)
     order = index.argsort(stable=True)
     segments = Segments.from_lengths(torch.bincount(index, minlength=num_segments))
     out = segment_reduce(x.index_select(0, order), segments, reduce)
     return torch.empty_like(out).index_copy(0, order, out) if reduce == "softmax" else out
+
+
+def _rowwise(vector: Tensor, like: Tensor) -> Tensor:
+    """`[N]` as `[N, 1, ...]`, with as many dimensions as `like`."""
+    return vector.view(-1, *[1] * (like.dim() - 1))
 
 
 def segment_gather(values: Tensor, segments: Segments | Tensor) -> Tensor:
