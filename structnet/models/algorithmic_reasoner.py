@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter, softmax
+
+from structnet.models.probe_decoders import decoder, summed
 
 Probe = tuple[str, str, str, str, int]  # name, stage, location, kind, classes (1 but for categorical)
 
@@ -123,18 +127,19 @@ class AlgorithmicReasoner(nn.Module):
         self.processor = Processor(width, aggregator)
         self.triplets = Triplets(width) if triplets else None
         read = [p for p in probes if p[1] != "input"]
-        self.decoders = nn.ModuleDict({p[0]: _decoder(p[2], p[3], p[4], width) for p in read})
+        self.decoders = nn.ModuleDict({p[0]: decoder(p[2], p[3], p[4], width) for p in read})
 
     def forward(self, data: Data) -> ReasonerOutput:
-        inputs = self._encode(data, data.inputs)
+        inputs = self._encoder(data, list(data.inputs))(data.inputs)
+        encode, decode = self._encoder(data, list(data.hints)), self._decoder()
         hints = {name: self._hard(data, name, value[0]) for name, value in data.hints.items()}
         hidden = inputs[0].new_zeros(inputs[0].shape)
         seen: list[dict[str, Tensor]] = []
         outputs: dict[str, Tensor] = {}
         for step in range(max(int(data.lengths.max()) - 1, 1)):
-            x, edges, graphs = (a + b for a, b in zip(inputs, self._encode(data, hints)))
+            x, edges, graphs = (a + b for a, b in zip(inputs, encode(hints)))
             new = self.processor(x, hidden, edges, graphs, data)
-            logits = self._decode(data, torch.cat([x, hidden, new], -1), edges, graphs)
+            logits = decode(*self._read(torch.cat([x, hidden, new], -1), edges, graphs, data), data)
             hints = {name: self._soft(data, name, logits[name]) for name in data.hints}
             running = (step == 0) | (data.lengths > step + 1)
             for name in logits.keys() - hints.keys():
@@ -144,24 +149,47 @@ class AlgorithmicReasoner(nn.Module):
             seen.append({name: logits[name] for name in hints})
         return ReasonerOutput(outputs, {name: torch.stack([s[name] for s in seen]) for name in hints})
 
-    def _encode(self, data: Data, values: dict[str, Tensor]) -> list[Tensor]:
-        """Sums of embeddings per node, edge and graph; pointers live on edges."""
+    def _encoder(self, data: Data, names: list[str]) -> Callable[[dict[str, Tensor]], list[Tensor]]:
+        """Sums of embeddings per node, edge and graph, one product each; pointers live on edges."""
         sizes = {"node": len(data.graph), "edge": data.num_edges, "graph": len(data.lengths)}
-        like = next(self.parameters())
-        total = {place: like.new_zeros(size, self.width) for place, size in sizes.items()}
-        for name, value in values.items():
+        places: dict[str, list[str]] = {place: [] for place in sizes}
+        for name in names:
             _, location, kind = self.probes[name]
-            rows = value if value.dim() == 2 else value[:, None]
-            place = "edge" if kind == "pointer" else location
-            total[place] = total[place] + self.encoders[name](rows.to(like.dtype))
-        return list(total.values())
+            places["edge" if kind == "pointer" else location].append(name)
+        maps = {place: summed([self.encoders[name] for name in names]) for place, names in places.items() if names}
+        like = next(self.parameters())
 
-    def _decode(self, data: Data, nodes: Tensor, edges: Tensor, graphs: Tensor) -> dict[str, Tensor]:
-        if self.triplets is not None:
-            edges = torch.cat([edges, self.triplets(nodes[:, : 2 * self.width], edges, graphs, data)], -1)
-        else:
-            edges = torch.cat([edges, torch.zeros_like(edges)], -1)
-        return {name: decoder(nodes, edges, graphs, data) for name, decoder in self.decoders.items()}
+        def encode(values: dict[str, Tensor]) -> list[Tensor]:
+            total = []
+            for place, size in sizes.items():
+                rows = [values[name].reshape(size, -1).to(like.dtype) for name in places[place]]
+                total.append(F.linear(torch.cat(rows, 1), *maps[place]) if rows else like.new_zeros(size, self.width))
+            return total
+
+        return encode
+
+    def _decoder(self) -> Callable[..., dict[str, Tensor]]:
+        """Logits by name: decoders of a kind are one product."""
+        kinds: dict[type, list[str]] = defaultdict(list)
+        for name, module in self.decoders.items():
+            kinds[type(module)].append(name)
+        several = [(names, kind.several([self.decoders[name] for name in names])) for kind, names in kinds.items()]
+
+        def decode(nodes: Tensor, edges: Tensor, graphs: Tensor, data: Data) -> dict[str, Tensor]:
+            return {
+                name: part.squeeze(-1)
+                for names, read in several
+                for name, part in zip(names, read(nodes, edges, graphs, data), strict=True)
+            }
+
+        return decode
+
+    def _read(self, nodes: Tensor, edges: Tensor, graphs: Tensor, data: Data) -> tuple[Tensor, Tensor, Tensor]:
+        """What decoders see: of edges also what triples say."""
+        if self.triplets is None:
+            return nodes, torch.cat([edges, torch.zeros_like(edges)], -1), graphs
+        more = self.triplets(nodes[:, : 2 * self.width], edges, graphs, data)
+        return nodes, torch.cat([edges, more], -1), graphs
 
     def _hard(self, data: Data, name: str, value: Tensor) -> Tensor:
         if self.probes[name][2] != "pointer":
@@ -179,58 +207,6 @@ class AlgorithmicReasoner(nn.Module):
             return softmax(logits, data.graph, num_nodes=len(data.lengths))
         assert data.edge_index is not None
         return softmax(logits, data.edge_index[1], num_nodes=len(data.graph)) if kind == "pointer" else logits
-
-
-class NodeDecoder(nn.Module):
-    def __init__(self, width: int, classes: int):
-        super().__init__()
-        self.nodes = nn.Linear(3 * width, classes)
-
-    def forward(self, nodes: Tensor, edges: Tensor, graphs: Tensor, data: Data) -> Tensor:
-        return self.nodes(nodes).squeeze(-1)
-
-
-class EdgeDecoder(nn.Module):
-    def __init__(self, width: int, classes: int):
-        super().__init__()
-        self.source, self.target = nn.Linear(3 * width, classes), nn.Linear(3 * width, classes)
-        self.edges = nn.Linear(2 * width, classes)
-
-    def forward(self, nodes: Tensor, edges: Tensor, graphs: Tensor, data: Data) -> Tensor:
-        assert data.edge_index is not None
-        source, target = data.edge_index
-        return (self.source(nodes)[source] + self.target(nodes)[target] + self.edges(edges)).squeeze(-1)
-
-
-class GraphDecoder(nn.Module):
-    def __init__(self, width: int, classes: int):
-        super().__init__()
-        self.nodes, self.graphs = nn.Linear(3 * width, classes), nn.Linear(width, classes)
-
-    def forward(self, nodes: Tensor, edges: Tensor, graphs: Tensor, data: Data) -> Tensor:
-        most = scatter(nodes, data.graph, dim_size=len(graphs), reduce="max")
-        return (self.nodes(most) + self.graphs(graphs)).squeeze(-1)
-
-
-class PointerDecoder(nn.Module):
-    """Score of the pointer target -> source: w max(A z_target, B z_source + C e)."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.target, self.source = nn.Linear(3 * width, width), nn.Linear(3 * width, width)
-        self.edges, self.out = nn.Linear(2 * width, width), nn.Linear(width, 1)
-
-    def forward(self, nodes: Tensor, edges: Tensor, graphs: Tensor, data: Data) -> Tensor:
-        assert data.edge_index is not None
-        source, target = data.edge_index
-        best = torch.maximum(self.target(nodes)[target], self.source(nodes)[source] + self.edges(edges))
-        return self.out(best).squeeze(-1)
-
-
-def _decoder(location: str, kind: str, classes: int, width: int) -> nn.Module:
-    if kind == "pointer":
-        return PointerDecoder(width)
-    return {"node": NodeDecoder, "edge": EdgeDecoder, "graph": GraphDecoder}[location](width, classes)
 
 
 def _rows(data: Data, probe: tuple[str, str, str], graphs: Tensor) -> Tensor:

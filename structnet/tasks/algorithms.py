@@ -126,13 +126,12 @@ class Algorithms:
     def loss(self, output, batch: Batch) -> Tensor:
         data, total = batch.target, torch.zeros((), device=batch.target.graph.device)
         for name, logits in output.outputs.items():
-            total = total + _loss(data, self.probes[name], logits, data.outputs[name]).mean()
-        steps = max(int(data.lengths.max()) - 1, 1)
+            total = total + _loss(data, self.probes[name], logits[None], data.outputs[name][None]).mean()
         if data.hints and len(next(iter(data.hints.values()))) > 1:
+            running = torch.arange(1, int(data.lengths.max()), device=data.lengths.device)[:, None] < data.lengths
             for name, logits in output.hints.items():
-                said = zip(range(steps), logits, data.hints[name][1:])
-                running = [_loss(data, self.probes[name], a, b) * (data.lengths > t + 1) for t, a, b in said]
-                total = total + torch.stack(running).sum() / (data.lengths - 1).sum().clamp(min=1) / len(output.hints)
+                said = _loss(data, self.probes[name], logits, data.hints[name][1:]) * running
+                total = total + said.sum() / running.sum().clamp(min=1) / len(output.hints)
         return total
 
     def score(self, output, batch: Batch) -> dict[str, Tensor]:
@@ -167,22 +166,22 @@ def _targets(data: Data) -> Tensor:
 
 
 def _loss(data: Data, probe, logits: Tensor, target: Tensor) -> Tensor:
-    """Mean loss of each run, `[runs]`."""
+    """Mean loss of each run at each of T steps, `[T, runs]`; logits and targets `[T, rows, ...]`."""
     _, location, kind = probe
     runs = len(data.lengths)
     if kind == "mask_one":
-        chosen = softmax(logits, data.graph, num_nodes=runs).clamp(min=1e-12).log()
-        return -scatter(chosen * target, data.graph, dim_size=runs)
+        chosen = softmax(logits, data.graph, num_nodes=runs, dim=1).clamp(min=1e-12).log()
+        return -scatter(chosen * target, data.graph, 1, runs)
     if kind == "pointer":
-        chosen = softmax(logits, _targets(data), num_nodes=len(data.graph)).clamp(min=1e-12).log()
-        return -scatter(chosen[target], data.graph, dim_size=runs, reduce="mean")
+        chosen = softmax(logits, _targets(data), num_nodes=len(data.graph), dim=1).clamp(min=1e-12).log()
+        return -scatter(chosen.gather(1, target), data.graph, 1, runs, "mean")
     if kind == "categorical":
         rows = -(logits.log_softmax(-1) * target).sum(-1)
     elif kind == "mask":
         rows = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     else:
         rows = (logits - target).square()
-    return scatter(rows, _groups(data, location, kind), dim_size=runs, reduce="mean")
+    return scatter(rows, _groups(data, location, kind), 1, runs, "mean")
 
 
 def _counts(data: Data, probe, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
