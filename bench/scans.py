@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.ragged import ROWS, WIDTH, agree, compiled, describe, gradients, lengths, register
 from bench.registry import Case, Form
 from structnet.kernels import associative_scan, block_scan, log_scan, segment_scan
-from structnet.kernels.associative_scan import affine, op
+from structnet.kernels.associative_scan import affine
 from structnet.kernels.block_scan import torch_form as block_torch
 from structnet.kernels.segment_scan import cpu, torch_form
 from structnet.native import library
@@ -25,8 +25,8 @@ ANY = "tests/kernels/test_associative_scan.py"
 def compiled_scan(gate: Tensor, x: Tensor, segments: Segments) -> dict[str, Form]:
     """The odd-even recursion, compiled for these very segments (its schedule is made beforehand)."""
     gate = gate.index_fill(0, segments.ptr[:-1][segments.lengths > 0], 1.0)
-    levels = odd_even_levels(segments)
-    return compiled("odd-even recursion", lambda: op._scan(affine, (gate, x), levels, 0)[1])
+    odd_even_levels(segments)  # the compiler must not see it made
+    return compiled("odd-even recursion", lambda: associative_scan(affine, (gate, x), segments)[1])
 
 
 def private_scan(gate: Tensor, x: Tensor, segments: Segments) -> dict[str, Form]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,54 +14,48 @@ from structnet.structures.topology import ranges
 
 @dataclass(frozen=True, eq=False)
 class OddEvenLevel:
-    """One level over n rows.
+    """One level. Its rows lie in segment order; `left`, `right`: those paired; the pairs are the rows of the next level.
 
-    `left`, `right`: rows paired on the way up. `up`: for each row of the next level its place in
-    `cat([pairs, rows])` (a pair, or an odd last row as it is).
-    On the way down, with the scan `p` of the next level: `before`: place in `p` that comes before an even row, `even`:
-    that row (not the first of its segment); `down`: for each row of this level its place in `cat([p, filled, rows])`.
+    The prefixes of a level are made as `cat([prefixes of the next level, filled, first rows])` and stay in that order,
+    which saves a move of all rows a level. `before`: where the prefix of the next level lies that comes before an even
+    row, `even`: that row (not the first of its segment); `first`: the first row of each segment, its own prefix.
     """
 
     left: Tensor
     right: Tensor
-    up: Tensor
     before: Tensor
     even: Tensor
-    down: Tensor
+    first: Tensor
 
 
-def odd_even_levels(segments: Segments) -> list[OddEvenLevel]:
-    """All levels, built once and kept on the segments; ceil(log2(longest)) of them. A level of a segment of n rows
-    combines floor(n / 2) pairs up and ceil(n / 2) - 1 rows down, n - 1 together, so at most 2 (N - S) rows in all."""
+def odd_even_levels(segments: Segments) -> tuple[list[OddEvenLevel], Tensor]:
+    """All levels, and the place of each row's prefix in what the first level makes; built once, kept on the segments.
+
+    floor(log2(longest)) levels. One of a segment of n rows combines floor(n / 2) pairs up and ceil(n / 2) - 1 rows
+    down, n - 1 together, and the next has floor(n / 2) rows: fewer than 2 (N - S) rows in all.
+    """
     if "odd_even" not in segments.cache:
-        lengths = segments.lengths.cpu()
-        levels = []
-        while lengths.numel() and int(lengths.max()) > 1:
-            levels.append(_level(lengths, segments.device))
-            lengths = (lengths + 1) // 2
-        segments.cache["odd_even"] = levels
+        lengths, sizes = segments.lengths.cpu().numpy(), []
+        while lengths.size and lengths.max() > 1:
+            sizes.append(lengths)
+            lengths = lengths // 2
+        levels, place = [], np.arange(lengths.sum())  # the last rows are prefixes already
+        for lengths in reversed(sizes):
+            level, place = _level(lengths, place)
+            levels.insert(0, OddEvenLevel(*(torch.from_numpy(rows).to(segments.device) for rows in level)))
+        segments.cache["odd_even"] = levels, torch.from_numpy(place).to(segments.device)
     return segments.cache["odd_even"]
 
 
-def _level(lengths: Tensor, device: torch.device) -> OddEvenLevel:
-    n = lengths.numpy()
-    start, pairs, kept = n.cumsum() - n, n // 2, (n + 1) // 2
-    next_start = kept.cumsum() - kept
-    zero = pairs * 0
-    k = torch.from_numpy(ranges(zero, pairs))
-    left = torch.from_numpy(start.repeat(pairs)) + 2 * k
-    up_pair = torch.from_numpy(next_start.repeat(pairs)) + k
-    up = torch.empty(int(kept.sum()), dtype=torch.int64)
-    up[up_pair] = torch.arange(len(left))
-    odd = n % 2 == 1
-    up[torch.from_numpy((next_start + pairs)[odd])] = len(left) + torch.from_numpy((start + n - 1)[odd])
-
-    fill = (kept - 1).clip(min=0)
-    j = torch.from_numpy(ranges(zero, fill)) + 1  # pair before the even row 2 j
-    even = torch.from_numpy(start.repeat(fill)) + 2 * j
-    before = torch.from_numpy(next_start.repeat(fill)) + j - 1
-    total = int(n.sum())
-    down = len(up) + len(even) + torch.arange(total)  # the first row of a segment is itself
-    down[even] = len(up) + torch.arange(len(even))
-    down[left + 1] = up_pair  # an odd row is the end of its pair
-    return OddEvenLevel(*(t.to(device) for t in (left, left + 1, up, before, even, down)))
+def _level(n: np.ndarray, place: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Left, right, before, even and first rows of a level, and where its prefixes lie; `place`: the next level's."""
+    start, pairs, fill = n.cumsum() - n, n // 2, (n + 1) // 2 - (n > 0)
+    left = start.repeat(pairs) + 2 * ranges(0 * pairs, pairs)
+    j = ranges(0 * fill, fill)  # the pair before the even row 2 (j + 1)
+    before, even = place[(pairs.cumsum() - pairs).repeat(fill) + j], start.repeat(fill) + 2 * (j + 1)
+    first = start[n > 0]
+    mine = np.empty(n.sum(), np.int64)
+    mine[left + 1] = place  # an odd row is the end of its pair
+    mine[even] = len(place) + np.arange(len(even))
+    mine[first] = len(place) + len(even) + np.arange(len(first))
+    return [left, left + 1, before, even, first], mine

@@ -68,9 +68,9 @@ def test_the_work_bound(lengths):
     out = associative_scan(counted, (x,), segments)[0]
     torch.testing.assert_close(out, loop(lambda a, b: (a[0] + b[0],), (x,), segments.ptr)[0])
     filled = sum(n > 0 for n in lengths)
-    assert sum(calls) == sum(-(-n // 2**level) - 1 for n in lengths if n for level in range(n.bit_length()))
+    assert sum(calls) == sum((n >> level) - 1 for n in lengths for level in range(n.bit_length()))
     assert sum(calls) <= 2 * (sum(lengths) - filled)
-    assert len(calls) == 2 * max(max(lengths) - 1, 0).bit_length()
+    assert len(calls) == 2 * max(max(lengths).bit_length() - 1, 0)
 
 
 def test_nothing_crosses_a_segment():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from structnet.errors import StructureError
-from structnet.schedules.odd_even import odd_even_levels
+from structnet.schedules.odd_even import OddEvenLevel, odd_even_levels
 from structnet.structures import Segments
 
 Elements = tuple[Tensor, ...]
@@ -24,7 +24,7 @@ def associative_scan(
         elements: tuple of tensors `[N, ...]`, rows grouped by `segments`.
         reverse: suffixes instead, from the last row back: `combine` still gets (nearer the start of the scan, later).
 
-    Returns tensors like `elements`. Empty segments have no rows and no result. Cost: 2 ceil(log2(longest)) calls of
+    Returns tensors like `elements`. Empty segments have no rows and no result. Cost: 2 floor(log2(longest)) calls of
     `combine` on at most 2 (N - S) rows in all (S: segments that have rows);
     nothing is ever combined across segments, so NaN or Inf in one cannot reach another.
     Only differentiable tensor operations: every gradient, and the gradient of the gradient, by autograd.
@@ -39,28 +39,22 @@ def associative_scan(
         flip = _flipped(segments)
         flipped = associative_scan(combine, _take(elements, flip), segments)
         return _take(flipped, flip)
-    levels = odd_even_levels(segments)
-    if not levels:  # nothing to combine; the result shares no memory with the elements all the same
-        return tuple(element.clone() for element in elements)
-    return _scan(combine, elements, levels, 0)
+    levels, place = odd_even_levels(segments)
+    return _take(_prefixes(combine, elements, levels), place)
 
 
-def _scan(combine, x: Elements, levels: list, at: int) -> Elements:
-    if at == len(levels):
+def _prefixes(combine, x: Elements, levels: Sequence[OddEvenLevel]) -> Elements:
+    """In the order that `OddEvenLevel` describes."""
+    if not levels:
         return x
-    level = levels[at]
-    pairs = combine(_take(x, level.left), _take(x, level.right))
-    ahead = _scan(combine, _take(_cat(pairs, x), level.up), levels, at + 1)
+    level, *rest = levels
+    ahead = _prefixes(combine, combine(_take(x, level.left), _take(x, level.right)), rest)
     filled = combine(_take(ahead, level.before), _take(x, level.even))
-    return _take(_cat(ahead, filled, x), level.down)
+    return tuple(torch.cat(parts) for parts in zip(ahead, filled, _take(x, level.first)))
 
 
 def _take(x: Elements, rows: Tensor) -> Elements:
     return tuple(t.index_select(0, rows) for t in x)
-
-
-def _cat(*parts: Elements) -> Elements:
-    return tuple(torch.cat(tensors) for tensors in zip(*parts))
 
 
 def _flipped(segments: Segments) -> Tensor:
