@@ -14,7 +14,7 @@ from structnet.structures.topology import ranges
 
 @dataclass(frozen=True, eq=False)
 class OddEvenLevel:
-    """One level. Its rows lie in segment order; `left`, `right`: those paired; the pairs are the rows of the next level.
+    """One level. Its rows lie in segment order; `left`, `right`: those paired, a row each of the next level.
 
     The prefixes of a level are made as `cat([prefixes of the next level, filled, first rows])` and stay in that order,
     which saves a move of all rows a level. `before`: where the prefix of the next level lies that comes before an even

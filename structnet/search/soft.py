@@ -129,20 +129,27 @@ def _noisy(table: Tensor, noise: bool) -> Tensor:
 def _move(x: Tensor, pairs: Tensor, at: Places, choice: Choice) -> Tensor:
     """The node rows `[P, B', D]` after the merges."""
     sample, left, position = at.pairs.index, at.left, at.position
+    (nodes, beams, width), count = x.shape, len(left)
     beam, place = choice.beam[sample], choice.place[sample] - position[:, None]
-    row = torch.arange(len(left), device=x.device)[:, None]
-    moved = _pick(x, torch.where(place > 0, left[:, None], left[:, None] + 1), beam)
-    moved = torch.where((place == 0).unsqueeze(-1), _pick(pairs, row, beam), moved)
-    if choice.mix is None or choice.share is None:
-        return moved
-    behind = choice.share.cumsum(1)
-    here, behind = choice.share[sample, position, None], behind[sample, position, None]
-    owner = torch.arange(len(choice.mix), device=x.device).repeat_interleave(at.pairs.lengths + 1)
-    nodes = (choice.mix[owner].unsqueeze(-1) * x).sum(1)
-    merged = (choice.mix[sample].unsqueeze(-1) * pairs).sum(1)
+    row = torch.arange(count, device=x.device)[:, None]
+    moved = torch.where(place > 0, left[:, None], left[:, None] + 1)
+    source = torch.where(place == 0, nodes + row, moved) * beams + beam
+    rows = torch.cat([x, pairs]).flatten(0, 1)
+    if choice.mix is not None and choice.share is not None:
+        rows = torch.cat([rows, _soft_nodes(x, pairs, at, choice.mix, choice.share)])
+        source = torch.cat([source, (nodes + count) * beams + row], 1)
+    return rows.index_select(0, source.flatten()).view(*source.shape, width)
+
+
+def _soft_nodes(x: Tensor, pairs: Tensor, at: Places, mix: Tensor, share: Tensor) -> Tensor:
+    """The soft beam's node rows `[P, D]`: the mix of all beams, partly merged at every place."""
+    sample, left = at.pairs.index, at.left
+    here, behind = share[sample, at.position, None], share.cumsum(1)[sample, at.position, None]
+    owner = torch.arange(len(mix), device=x.device).repeat_interleave(at.pairs.lengths + 1)
+    nodes = (mix[owner].unsqueeze(-1) * x).sum(1)
+    merged = (mix[sample].unsqueeze(-1) * pairs).sum(1)
     before, after = nodes.index_select(0, left), nodes.index_select(0, left + 1)
-    soft = here * merged + (1 - behind) * before + (behind - here) * after
-    return torch.cat([moved, soft.unsqueeze(1)], 1)
+    return here * merged + (1 - behind) * before + (behind - here) * after
 
 
 def _compose(cell: Callable[..., Tensor], x: Tensor, old: Tensor, at: Places, beam: Tensor, place: Tensor) -> Tensor:
@@ -152,19 +159,14 @@ def _compose(cell: Callable[..., Tensor], x: Tensor, old: Tensor, at: Places, be
         return x
     beam, offset = beam[at.pairs.index], at.position[:, None] - place[at.pairs.index]
     stale = (offset == 0) | (offset == -1)
-    hard = _pick(old, torch.where(offset < 0, at.left[:, None], at.left[:, None] + 1), beam)
     every = torch.ones(len(stale), x.shape[1] - beam.shape[1], dtype=torch.bool, device=x.device)
     row, column = torch.cat([stale, every], 1).nonzero(as_tuple=True)
-    left = at.left[row]
-    fresh = cell(_pick(x, left, column), _pick(x, left + 1, column))
-    kept = torch.cat([hard, hard.new_zeros(*every.shape, x.shape[-1])], 1)
-    return kept.index_put((row, column), fresh)
-
-
-def _pick(rows: Tensor, row: Tensor, beam: Tensor) -> Tensor:
-    """`rows[row, beam]` as one gather: its gradient is an index_add, several times faster than that of indexing."""
-    flat = (row * rows.shape[1] + beam).flatten()
-    return rows.flatten(0, 1).index_select(0, flat).view(*beam.shape, rows.shape[-1])
+    nodes, left = x.flatten(0, 1), at.left[row] * x.shape[1] + column
+    fresh = cell(nodes.index_select(0, left), nodes.index_select(0, left + x.shape[1]))
+    kept = torch.where(offset < 0, at.left[:, None], at.left[:, None] + 1) * old.shape[1] + beam
+    source = torch.cat([kept, kept.new_zeros(every.shape)], 1)
+    source[row, column] = old.shape[0] * old.shape[1] + torch.arange(len(row), device=x.device)
+    return torch.cat([old.flatten(0, 1), fresh]).index_select(0, source.flatten()).view(*source.shape, x.shape[2])
 
 
 def _table(scores: Tensor, at: Places, fill: float) -> Tensor:
