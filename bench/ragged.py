@@ -55,7 +55,10 @@ def agree(forms: dict[str, Form], tolerance: float = 2e-3) -> Callable[[], None]
 
 def compiled(name: str, call: Callable) -> dict[str, Form]:
     """`torch.compile` of a form as one more peer, where there is a C++ compiler for it."""
-    return {f"torch.compile of {name}": torch.compile(call)} if shutil.which("g++") or shutil.which("clang++") else {}
+    if not (shutil.which("g++") or shutil.which("clang++")):
+        return {}
+    torch.compiler.reset()  # past a few shapes of the same function it would quietly run uncompiled
+    return {f"torch.compile of {name}": torch.compile(call)}
 
 
 def peer(name: str) -> ModuleType | None:
