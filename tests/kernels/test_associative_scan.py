@@ -7,20 +7,9 @@ from hypothesis import strategies as st
 
 from structnet.errors import StructureError
 from structnet.kernels import associative_scan, segment_scan
-from structnet.kernels.associative_scan import affine, attention
+from structnet.kernels.associative_scan import affine, attention, reference
 from structnet.structures import Segments
 from tests.kernels.conftest import LENGTHS, agree, normal, pointer
-
-
-def loop(combine, elements, ptr, reverse=False):
-    rows = [None] * len(elements[0])
-    for a, b in zip(ptr.tolist(), ptr.tolist()[1:]):
-        last = None
-        for t in reversed(range(a, b)) if reverse else range(a, b):
-            here = tuple(e[t : t + 1] for e in elements)
-            last = here if last is None else combine(last, here)
-            rows[t] = last
-    return tuple(torch.cat(parts) for parts in zip(*rows)) if rows else elements
 
 
 def matrices(earlier, later):
@@ -34,7 +23,7 @@ def test_products_of_matrices(reverse, lengths):
     x = (normal(sum(lengths), 2, 2) / 2).requires_grad_()
     segments = Segments(pointer(lengths))
     fast = associative_scan(matrices, (x,), segments, reverse)[0]
-    agree(fast, loop(matrices, (x,), segments.ptr, reverse)[0], [x], 1e-9)
+    agree(fast, reference.associative_scan(matrices, (x,), segments.ptr, reverse)[0], [x], 1e-9)
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=6))
@@ -66,11 +55,24 @@ def test_the_work_bound(lengths):
 
     x, segments = normal(sum(lengths), 1), Segments(pointer(lengths))
     out = associative_scan(counted, (x,), segments)[0]
-    torch.testing.assert_close(out, loop(lambda a, b: (a[0] + b[0],), (x,), segments.ptr)[0])
+    torch.testing.assert_close(out, reference.associative_scan(lambda a, b: (a[0] + b[0],), (x,), segments.ptr)[0])
     filled = sum(n > 0 for n in lengths)
     assert sum(calls) == sum((n >> level) - 1 for n in lengths for level in range(n.bit_length()))
     assert sum(calls) <= 2 * (sum(lengths) - filled)
     assert len(calls) == 2 * max(max(lengths).bit_length() - 1, 0)
+
+
+def test_three_rows_by_hand():
+    """Strings of letters as base-10 numbers with their lengths: appending is associative and does not commute."""
+    letters, tens = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.full((4, 1), 10.0)
+
+    def append(earlier, later):
+        return earlier[0] * later[1] + later[0], earlier[1] * later[1]
+
+    ptr = pointer([3, 1])
+    for scan, segments in ((associative_scan, Segments(ptr)), (reference.associative_scan, ptr)):
+        assert scan(append, (letters, tens), segments)[0].flatten().tolist() == [1, 12, 123, 4]
+        assert scan(append, (letters, tens), segments, True)[0].flatten().tolist() == [321, 32, 3, 4]
 
 
 def test_nothing_crosses_a_segment():
