@@ -5,8 +5,7 @@
 
 48 series train how oscillators act on each other; 16 series with graphs never seen are then read, once, step by step,
 and their graphs inferred. A second set of series changes its graph half-way. Expected, seed 0: edge recovery AUC about
-0.98
-(correlation of the signals: 0.59).
+0.98 (correlation of the signals: 0.59).
 """
 
 import argparse

@@ -33,9 +33,8 @@ class LinkPredictor(nn.Module):
         encoder: a name in `ENCODERS`.
         decoder_hidden: width of the decoder.
         history: also look at what is known without a graph network: h_u gains the facts of `PairHistory.node`, and
-            every
-            pair seen before a learned bonus from its facts and its two nodes'. Not in the paper; the training-free
-            floors use parts of this.
+            every pair seen before a learned bonus from its facts and its two nodes'. Not in the paper; the
+            training-free floors use parts of this.
 
     Call it with a list of snapshots (and a `PairHistory` if `history`); it returns `LinkScores`.
     """

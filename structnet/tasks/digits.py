@@ -39,8 +39,7 @@ class MovingDigits:
 
     Args:
         folder: with MNIST's test digits (`t10k-images-idx3-ubyte[.gz]`), or "" for STRUCTNET_DATA. The parts use
-            disjoint
-            thirds of them.
+            disjoint thirds of them.
         sequences: of the training part; a fifth of it validates, three tenths test (10,000 / 2,000 / 3,000 as
             published).
         neighbours: k of the grid. rotate: the digits also turn. frames: read and asked, each.

@@ -112,8 +112,8 @@ class Links:
             edge of a source among 1,000 random targets). Their figures must not be put into one table.
         directed: edges as they are; else every edge both ways, as EvolveGCN has them.
         loss: "cross_entropy" with `negatives` drawn false pairs per true one and `weight` on the true class (the
-            paper),
-            or "softmax" over all targets of each source that has a true edge, the mean of its true edges' logarithms.
+            paper), or "softmax" over all targets of each source that has a true edge, the mean of its true edges'
+            logarithms.
         precision: MAP, which needs all N^2 scores, on the validation split too; the test split always has it.
 
     The split by steps: train `[history, floor(T p))`, validation up to `floor(T (p + q))`, test the rest, T the number

@@ -25,9 +25,9 @@ def associative_scan(
         reverse: suffixes instead, from the last row back: `combine` still gets (nearer the start of the scan, later).
 
     Returns tensors like `elements`. Empty segments have no rows and no result. Cost: 2 floor(log2(longest)) calls of
-    `combine` on at most 2 (N - S) rows in all (S: segments that have rows);
-    nothing is ever combined across segments, so NaN or Inf in one cannot reach another.
-    Only differentiable tensor operations: every gradient, and the gradient of the gradient, by autograd.
+    `combine` on at most 2 (N - S) rows in all (S: segments that have rows). Nothing is ever combined across segments,
+    so NaN or Inf in one cannot reach another. Only differentiable tensor operations: every gradient, and the gradient
+    of the gradient, by autograd.
 
     Source: Blelloch, "Prefix Sums and Their Applications", 1990 (the odd-even recursion); segments by schedule instead
     of flags.
