@@ -1,7 +1,7 @@
 """Recurrent relational networks: the factorised form beside PyG's `MessagePassing`, and what is kept for the way back.
 
 python -m bench --only rrn        # forward + backward on Sudoku graphs, interleaved; ratio per puzzle and round
-python bench/rrn.py --memory      # bytes kept for the gradient against rounds, whole and truncated gradient
+python -m bench.rrn --memory      # bytes kept for the gradient against rounds, whole and truncated gradient
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class SetAggregation(Aggregation):
         shuffle: in training, draw a new order of the rows of every set.
 
     Raises:
-        StructureError: an index outside 0 .. dim_size - 1.
+        StructureError: an index outside 0 .. dim_size - 1 where rows are sorted; elsewhere the error is torch's.
     """
 
     def __init__(self, shuffle: bool = False):

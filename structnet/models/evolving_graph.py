@@ -24,8 +24,9 @@ class EvolvingGraph(nn.Module):
     """An adjacency that evolves with the series it explains, after the graph evolution of Spadon et al. 2022 ("Pay
     Attention to Evolution: Time Series Forecasting with Deep Graph-Evolution Learning", TPAMI 44(9)).
 
-        x_{t+1} = x_t + sum over j of A_t[i, j] m(x_i, x_j) + b_i v(x_i),    m(x_i, x_j) = M(x_i) x_j,  m(x_i, x_i) =
-        u(x_i) A_t[i] = argmin sum over s <= t of f^(t - s) |x_s - x_{s-1} - sum_j a_j m(x_i, x_j)|^2 + r |a|^2
+        x_{t+1} = x_t + sum over j of A_t[i, j] m(x_i, x_j) + b_i v(x_i),    m(x_i, x_j) = M(x_i) x_j
+        m(x_i, x_i) = u(x_i)
+        A_t[i] = argmin sum over s <= t of f^(t - s) |x_s - x_{s-1} - sum_j a_j m(x_i, x_j)|^2 + r |a|^2
 
     The functions M (a matrix), u and v (vectors) and the forgetting f are learned by the error of the next value; the
     graph itself is not a parameter but a state: a series with another graph, or one whose graph changes, needs no

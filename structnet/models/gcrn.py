@@ -28,7 +28,7 @@ class GCRN(nn.Module):
         cell: "lstm", "gru" or "rnn".
         order: K, terms of the graph filter; the state also travels K - 1 hops a step in model 2.
         filter: "chebyshev" or "diffusion".
-        peephole: "none", "channel" or "node" (LSTM only; "node" needs `num_nodes`).
+        peephole: "none", "channel" or "node" (of the LSTM, other cells have none; "node" needs `num_nodes`).
         num_layers: cells on top of each other.
         reading: model 1's state per "node" (the 2016 version) or one per "graph", over the flattened nodes (the final
             version; needs `num_nodes`).

@@ -47,8 +47,8 @@ class Sudoku:
 
     Args:
         files: `puzzle,solution` files with commas between; nothing for 5,000 generated boards of 9 x 9 (easy ones). Of
-            each, a fixed 1,000 rows are held out; the rest train. The first file's held-out rows are the validation
-            split; every file's are a split named after it, those of generated boards "generated".
+            each, a fixed 1,000 rows (of less than 5,000 a fifth) are held out; the rest train. The first file's are the
+            validation split; every file's are a split named after it, those of generated boards "generated".
         reveals: most cells given away in a training puzzle.
         rows: most training rows of each file, with commas between; nothing or 0 for all ("0,6000": a few hard ones).
     """
@@ -87,8 +87,8 @@ class Sudoku:
         return F.cross_entropy(logits.flatten(0, 2), target.flatten())
 
     def score(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        """`accuracy`: the whole board right; `cells`: share of cells; `valid`: no unit breaks the rules. Without a
-        known solution a board is right if it is valid and keeps the givens."""
+        """`accuracy`: the whole board right; `cells`: share of cells; `invalid`: a unit breaks the rules, or a given
+        is changed. Without a known solution a board is right if it is valid and keeps the givens."""
         answer = output.logits[-1].argmax(-1) + 1
         puzzle, known = batch.inputs[0], batch.target.any(1)
         valid = is_solution(puzzle, answer)

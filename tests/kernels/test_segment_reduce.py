@@ -88,6 +88,11 @@ def test_unsorted_extremes_are_the_same_with_and_without_a_gradient(kind):
     assert plain[1].tolist() == [0, 0] and plain[0, 0].isnan() and not plain[2:].isnan().any()
 
 
+def test_an_index_that_is_too_large_is_refused():
+    with pytest.raises(StructureError, match="index below 2.*num_segments=6"):
+        index_reduce(normal(3, 1), torch.tensor([0, 5, 1]), 2, "softmax")
+
+
 def test_extreme_logits_do_not_overflow(form):
     x, ptr = torch.tensor([[1e4], [-1e4], [1e4], [-math.inf], [-math.inf]]), torch.tensor([0, 3, 5])
     torch.testing.assert_close(segment_reduce(x, ptr, "softmax")[:3].flatten(), torch.tensor([0.5, 0.0, 0.5]))

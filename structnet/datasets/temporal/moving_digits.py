@@ -22,7 +22,7 @@ def digit_images(folder: str | Path) -> np.ndarray:
     names = [Path(folder) / sub / f"{IMAGES}{end}" for sub in (".", "moving_mnist") for end in ("", ".gz")]
     path = next((name for name in names if name.exists()), None)
     if path is None:
-        raise StructureError(f"{IMAGES}[.gz]", f"none in {folder}", "the files of MNIST")
+        raise StructureError(f"{IMAGES}[.gz]", f"none in {folder}", "the files of MNIST, and --task_args.folder")
     data = content(path)
     magic, count, rows, columns = np.frombuffer(data[:16], ">i4")
     if magic != 2051 or len(data) != 16 + count * rows * columns:

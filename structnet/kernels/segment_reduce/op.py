@@ -52,6 +52,9 @@ def index_reduce(x: Tensor, index: Tensor, num_segments: int, reduce: str = "sum
     Sums and means go through `index_add_` and extremes that need no gradient through `scatter_reduce_`, which are at
     the memory limit as they are; the others sort the rows first (stable, so "first row" means first in x). "softmax"
     comes back in the order of x.
+
+    Raises:
+        StructureError: an index that is too large, where rows are sorted (elsewhere the error is torch's own).
     """
     if reduce in ("sum", "mean"):
         total = x.new_zeros(num_segments, *x.shape[1:]).index_add_(0, index, x)
@@ -59,8 +62,10 @@ def index_reduce(x: Tensor, index: Tensor, num_segments: int, reduce: str = "sum
     if reduce in EXTREMES and not (torch.is_grad_enabled() and x.requires_grad):
         wide = _rowwise(index, x).expand_as(x)
         return x.new_zeros(num_segments, *x.shape[1:]).scatter_reduce_(0, wide, x, f"a{reduce}", include_self=False)
-    order = index.argsort(stable=True)
-    segments = Segments.from_lengths(torch.bincount(index, minlength=num_segments))
+    lengths = torch.bincount(index, minlength=num_segments)
+    if len(lengths) != num_segments:
+        raise StructureError(f"index below {num_segments}", str(len(lengths) - 1), f"num_segments={len(lengths)}")
+    order, segments = index.argsort(stable=True), Segments.from_lengths(lengths)
     out = segment_reduce(x.index_select(0, order), segments, reduce)
     return torch.empty_like(out).index_copy(0, order, out) if reduce == "softmax" else out
 
