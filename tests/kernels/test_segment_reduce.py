@@ -89,7 +89,7 @@ def test_unsorted_extremes_are_the_same_with_and_without_a_gradient(kind):
 
 
 def test_an_index_that_is_too_large_is_refused():
-    with pytest.raises(StructureError, match="index below 2.*num_segments=6"):
+    with pytest.raises(StructureError, match=r"index below 2.*num_segments=6"):
         index_reduce(normal(3, 1), torch.tensor([0, 5, 1]), 2, "softmax")
 
 
