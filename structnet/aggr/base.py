@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 
-from structnet.aggr.groups import Groups, group
+from structnet.aggr.groups import Groups, check, group
 from structnet.structures import Segments
 
 
@@ -53,7 +53,8 @@ class SetAggregation(Aggregation):
         shuffle: in training, draw a new order of the rows of every set.
 
     Raises:
-        StructureError: an index outside 0 .. dim_size - 1 where rows are sorted; elsewhere the error is torch's.
+        StructureError: an index outside 0 .. dim_size - 1, a pointer that is none, or either for another number of rows
+            (not looked at inside `torch.compile`).
     """
 
     def __init__(self, shuffle: bool = False):
@@ -72,6 +73,9 @@ class SetAggregation(Aggregation):
         x = x.movedim(dim, -2)
         leading, flat = x.shape[:-2], x.reshape(-1, x.shape[-1])
         assert dim_size is not None  # filled in by Aggregation.__call__
+        index, ptr = (None if t is None else t.long() for t in (index, ptr))
+        if not torch.compiler.is_compiling():
+            check(index, ptr, dim_size, x.shape[-2])
         sets = _repeat(Sets(index, ptr, dim_size), leading.numel(), x.shape[-2])
         if self.shuffle and self.training:
             order = torch.randperm(flat.shape[0], device=flat.device)

@@ -39,7 +39,7 @@ class TopKAggregation(SetAggregation):
         rows, by_channel = sets.rows(x.shape[0]), x.detach().T.contiguous()
         by_value = by_channel.argsort(dim=1, descending=self.largest, stable=True)
         order = by_value.gather(1, rows[by_value].argsort(dim=1, stable=True)).T  # by set, then by value
-        lengths = torch.zeros(sets.size, dtype=torch.long, device=x.device).index_add(0, rows, torch.ones_like(rows))
+        lengths = counts(rows, sets.size)
         place = torch.arange(self.k, device=x.device)[None, :] + (lengths.cumsum(0) - lengths)[:, None]
         there = torch.arange(self.k, device=x.device)[None, :] < lengths[:, None]
         order = torch.cat([order, order.new_zeros(1, self.channels)])  # a row to point at if there is none
@@ -76,9 +76,9 @@ class LogSumExpAggregation(SetAggregation):
     def aggregate(self, x: Tensor, sets: Sets) -> Tensor:
         rows, temperature = sets.rows(x.shape[0]), self.log_temperature.exp()
         scaled = x * temperature
-        top = segment_max(scaled, rows, sets.size)
+        top = finite(segment_max(scaled, rows, sets.size))
         total = scaled.new_zeros(top.shape).index_add(0, rows, (scaled - top[rows]).exp())
-        filled = total > 0
+        filled = counts(rows, sets.size)[:, None] > 0
         return torch.where(filled, (total.where(filled, 1.0).log() + top) / temperature, self.empty)
 
     def __repr__(self) -> str:
@@ -113,11 +113,11 @@ class AttentionAggregation(SetAggregation):
 
     def aggregate(self, x: Tensor, sets: Sets) -> Tensor:
         rows, score = sets.rows(x.shape[0]), self.score(x)
-        weight = (score - segment_max(score, rows, sets.size)[rows]).exp()
+        weight = (score - finite(segment_max(score, rows, sets.size))[rows]).exp()
         value = (self.value(x).unflatten(-1, (self.heads, -1)) * weight[..., None]).flatten(1)
         total = weight.new_zeros(sets.size, self.heads).index_add(0, rows, weight)
         mixed = value.new_zeros(sets.size, self.out_channels).index_add(0, rows, value)
-        filled = total[:, :1] > 0
+        filled = counts(rows, sets.size)[:, None] > 0
         share = total.where(filled, 1.0).repeat_interleave(self.out_channels // self.heads, 1)
         return torch.where(filled, mixed / share, self.empty)
 
@@ -130,3 +130,13 @@ def segment_max(x: Tensor, rows: Tensor, size: int) -> Tensor:
     x = x.detach()
     at = rows[:, None].expand_as(x)
     return x.new_zeros(size, x.shape[1]).scatter_reduce(0, at, x, "amax", include_self=False)
+
+
+def finite(top: Tensor) -> Tensor:
+    """What exponents are shifted by: the maximum, but 0 if that is infinite or NaN, so that the sum is, too."""
+    return top.where(top.isfinite(), 0.0)
+
+
+def counts(rows: Tensor, size: int) -> Tensor:
+    """Rows of each set, int64 `[size]`; also inside `torch.compile`."""
+    return torch.zeros(size, dtype=torch.long, device=rows.device).index_add(0, rows, torch.ones_like(rows))

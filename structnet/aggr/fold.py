@@ -38,6 +38,7 @@ def fold(
 
     Cost: N - (non-empty sets) operator rows in ceil(log2(largest set)) levels, and twice that in backward.
     """
+    x = x.to(identity.dtype)  # under autocast rows come from a linear map in half precision, weights do not
     return torch.ops.structnet.fold(x, identity, params, operator, index, ptr, dim_size, tree_seed)
 
 
@@ -59,7 +60,9 @@ def _forward(
     values[-1] = identity
     for first, last in plan.pieces:
         left, right = _operands(values, plan, first, last)
-        values[plan.num_rows + first : plan.num_rows + last] = OPERATORS[operator].forward(left, right, *params)
+        with torch.autocast(values.device.type, enabled=False):  # in the type of the values, forward and backward
+            made = OPERATORS[operator].forward(left, right, *params)
+        values[plan.num_rows + first : plan.num_rows + last] = made
     return values.index_select(0, plan.results), values
 
 
@@ -87,7 +90,8 @@ def _backward(
     sums = [torch.zeros_like(p) for p in params]
     for first, last in reversed(plan.pieces):
         grad = grads[plan.num_rows + first : plan.num_rows + last]
-        found = OPERATORS[operator].vjp(grad, *_operands(values, plan, first, last), *params)
+        with torch.autocast(values.device.type, enabled=False):
+            found = OPERATORS[operator].vjp(grad, *_operands(values, plan, first, last), *params)
         for rows, part in zip((plan.left[first:last], plan.right[first:last]), found):
             if grad_values is None:  # every value is used once, and this is the place
                 grads.index_copy_(0, rows, part)

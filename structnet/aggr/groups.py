@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from structnet.errors import StructureError
 from structnet.structures import Segments
+from structnet.structures.checks import as_index, check_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Groups:
         return back
 
 
-# owner of the index's memory -> (version, {view and size: groups}); `edge_index[1]` is a new view in every layer
+# owner of the index's memory -> (version, {view and what of it is kept: groups, or that it was checked});
+# `edge_index[1]` is a new view in every layer
 _KEPT: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
@@ -41,26 +44,44 @@ def group(index: Tensor | None, ptr: Tensor | None, size: int) -> Groups:
     Raises:
         StructureError: an entry outside 0 .. size - 1, or a pointer that is none.
     """
-    if ptr is not None:
-        return _kept(ptr, size, lambda: Groups(Segments(ptr)))
+    if ptr is not None:  # what is kept must not hold its own key, or it would live for ever
+        return _kept(ptr, size, lambda: Groups(Segments(ptr.clone())))
     assert index is not None
     return _kept(index, size, lambda: _from_index(index, size))
 
 
+def check(index: Tensor | None, ptr: Tensor | None, size: int, rows: int) -> None:
+    """`index` or `ptr` describes `size` sets of `rows` rows; looked at once for an unchanged tensor.
+
+    Raises:
+        StructureError: an entry outside 0 .. size - 1, a pointer that is none, or another number of rows.
+    """
+
+    tensor = index if ptr is None else ptr
+    assert tensor is not None
+
+    def look() -> None:
+        if ptr is None:
+            check_range(as_index(tensor, "index"), size, "index", "a larger dim_size")
+        covered = len(tensor) if ptr is None else Segments(ptr).num_rows
+        if covered != rows:
+            raise StructureError(f"sets of the {rows} rows of x", f"of {covered}", "index or ptr[-1] as long as x")
+
+    _kept(tensor, (size, rows), look)
+
+
 def _from_index(index: Tensor, size: int) -> Groups:
-    if index.numel() and (int(index.min()) < 0 or int(index.max()) >= size):
-        got = int(index.min()) if int(index.min()) < 0 else int(index.max())
-        raise StructureError(f"index between 0 and dim_size - 1 = {size - 1}", str(got), f"dim_size={got + 1} or more")
+    check_range(index, size, "index", "a larger dim_size")
     segments = Segments.from_lengths(torch.bincount(index, minlength=size))
     in_order = index.numel() < 2 or bool((index[1:] >= index[:-1]).all())
     return Groups(segments, None if in_order else index.argsort(stable=True))
 
 
-def _kept(tensor: Tensor, size: int, build: Callable[[], Groups]) -> Groups:
+def _kept(tensor: Tensor, what: Any, build: Callable[[], Any]) -> Any:
     if tensor.is_inference():  # has no version to compare
         return build()
     owner = tensor if tensor._base is None else tensor._base
-    key = (tensor.storage_offset(), tensor.stride(), tensor.shape, size)
+    key = (tensor.storage_offset(), tensor.stride(), tensor.shape, what)
     kept = _KEPT.get(owner)
     known = kept[1] if kept is not None and kept[0] == tensor._version else {}
     if key not in known:

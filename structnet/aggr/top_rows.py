@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from structnet.aggr.base import SetAggregation, Sets
-from structnet.aggr.exact import segment_max
+from structnet.aggr.exact import counts, segment_max
 from structnet.errors import StructureError
 
 
@@ -45,8 +45,8 @@ class TopRowsAggregation(SetAggregation):
         nn.init.zeros_(self.missing)
 
     def aggregate(self, x: Tensor, sets: Sets) -> Tensor:
-        rows, key = sets.rows(x.shape[0]), self.sharpness * self.key(x)
-        lengths = torch.zeros(sets.size, dtype=torch.long, device=x.device).index_add(0, rows, torch.ones_like(rows))
+        rows, key = sets.rows(x.shape[0]), self.sharpness * self.key(x).to(x.dtype)  # shares near 1 need all digits
+        lengths = counts(rows, sets.size)
         order = key.detach().flatten().argsort(descending=True, stable=True)
         order = order[rows[order].argsort(stable=True)]  # by set, then by key
         order, first = torch.cat([order, order.new_zeros(1)]), lengths.cumsum(0) - lengths
