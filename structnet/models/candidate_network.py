@@ -139,10 +139,7 @@ class CandidateNetwork(nn.Module):
         return state + self.noise * torch.randn_like(state) if self.training and self.noise else state
 
     def forward(self, puzzles: Tensor, state: Tensor | None = None) -> Solved:
-        size = board_of(puzzles.shape[1]).size
-        if puzzles.numel() and (int(puzzles.min()) < 0 or int(puzzles.max()) > size):
-            got = f"{int(puzzles.min())} .. {int(puzzles.max())}"
-            raise StructureError(f"digits 0 .. {size}", got, "0 for empty cells")
+        puzzles = self._checked(puzzles, state)
         state = self.first_state(puzzles) if state is None else state
         if self.training and self.warm_rounds:
             draw = int(torch.randint(-self.warm_rounds, self.warm_rounds + 1, ()))
@@ -151,6 +148,20 @@ class CandidateNetwork(nn.Module):
         if self.training:
             return self._run(puzzles, state, self.train_rounds, self.train_rounds)
         return self._best_of(puzzles, state) if self.restarts > 1 else self._until_valid(puzzles, state)
+
+    def _checked(self, puzzles: Tensor, state: Tensor | None) -> Tensor:
+        """The puzzles as int64; the compiled rounds trust what they are given."""
+        if puzzles.dim() != 2 or puzzles.is_floating_point():
+            got = f"{puzzles.dtype} {tuple(puzzles.shape)}"
+            raise StructureError("integers [boards, cells]", got, "puzzles.long().flatten(1)")
+        size = board_of(puzzles.shape[1]).size
+        if puzzles.numel() and (int(puzzles.min()) < 0 or int(puzzles.max()) > size):
+            got = f"{int(puzzles.min())} .. {int(puzzles.max())}"
+            raise StructureError(f"digits 0 .. {size}", got, "0 for empty cells")
+        expected = (len(puzzles), size, size, size, self.width)
+        if state is not None and state.shape != expected:
+            raise StructureError(f"state {list(expected)}", str(list(state.shape)), "the state of these very boards")
+        return puzzles.long()
 
     def _run(self, puzzles: Tensor, state: Tensor, rounds: int, kept: int) -> Solved:
         if self.aggr is not None:
@@ -223,4 +234,5 @@ class CandidateNetwork(nn.Module):
             h = self.graph_round(h, given, graph, board.size)
             if at >= rounds - kept:
                 logits.append(read(self.weights(), h).view(*puzzles.shape, board.size))
-        return Solved(torch.stack(logits), h.view(shape))
+        empty = state.new_zeros(0, *puzzles.shape, board.size)
+        return Solved(torch.stack(logits) if logits else empty, h.view(shape))

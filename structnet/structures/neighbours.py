@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from structnet.errors import StructureError
+from structnet.structures.checks import as_index
 from structnet.structures.segments import Segments
 
 
@@ -37,7 +38,7 @@ class Neighbours:
         """
         if edge_index.dim() != 2 or len(edge_index) != 2:
             raise StructureError("edge_index [2, E]", str(tuple(edge_index.shape)), "torch.stack([source, target])")
-        sender, target = edge_index
+        sender, target = (as_index(row, "edge_index") for row in edge_index)
         if sender.numel() and (int(edge_index.min()) < 0 or int(edge_index.max()) >= num_nodes):
             got = f"{int(edge_index.min())} .. {int(edge_index.max())}"
             raise StructureError(f"node numbers 0 .. {num_nodes - 1}", got, "edges and features of one graph")

@@ -154,3 +154,15 @@ def test_the_triton_form(edges, with_edge):
     grad = normal(5, 3, seed=4).to(device)
     for one, other in zip(triton_form.backward(grad, *given), torch_form.backward(grad, *given), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_narrow_node_numbers_and_types_that_differ():
+    edges = torch.tensor([[0, 1, 2, 0], [1, 2, 0, 2]])
+    x = normal(3, 4)
+    wide, narrow = (edge_relu_sum(x, x, Neighbours.from_edges(e, 3)) for e in (edges, edges.int()))
+    assert torch.equal(wide, narrow)
+    with pytest.raises(StructureError, match="integer dtype"):
+        Neighbours.from_edges(edges.double(), 3)
+    for source, target, edge in ((x.float(), x, None), (x, x.float(), None), (x, x, normal(4, 4).float())):
+        with pytest.raises(StructureError, match="of one dtype"):
+            edge_relu_sum(source, target, Neighbours.from_edges(edges, 3), edge)

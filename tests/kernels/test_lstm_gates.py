@@ -80,3 +80,12 @@ def test_gates_of_another_type():
     for one, other, t in zip(mixed, exact, (narrow, c, peephole)):
         assert one.dtype == t.dtype
         torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)
+
+
+def test_a_peephole_of_another_type():
+    gates, c, peephole = draw(5, 3, dtype=torch.float32, grad=True)
+    wide = peephole.detach().double().requires_grad_()
+    exact = torch.autograd.grad(sum(lstm_gates(gates, c, peephole)).sum(), (gates, c, peephole))
+    mixed = torch.autograd.grad(sum(lstm_gates(gates, c, wide)).sum(), (gates, c, wide))
+    for one, other in zip(mixed, exact):
+        torch.testing.assert_close(one, other.to(one.dtype), rtol=1e-5, atol=1e-5)

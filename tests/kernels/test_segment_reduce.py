@@ -88,9 +88,28 @@ def test_unsorted_extremes_are_the_same_with_and_without_a_gradient(kind):
     assert plain[1].tolist() == [0, 0] and plain[0, 0].isnan() and not plain[2:].isnan().any()
 
 
-def test_an_index_that_is_too_large_is_refused():
-    with pytest.raises(StructureError, match=r"index below 2.*num_segments=6"):
-        index_reduce(normal(3, 1), torch.tensor([0, 5, 1]), 2, "softmax")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("index", [[0, 5, 1], [0, -1, 1], [0, 1]])
+def test_an_index_that_does_not_fit_is_refused(kind, index):
+    for x in (normal(3, 1), normal(3, 1).requires_grad_()):
+        with pytest.raises(StructureError, match="index"):
+            index_reduce(x, torch.tensor(index), 2, kind)
+
+
+def test_whole_numbers_stay_whole():
+    x, ptr = torch.tensor([[2**24 + 1], [1]]), torch.tensor([0, 1, 2])
+    assert segment_reduce(x, ptr).tolist() == x.tolist()
+    for call in (lambda k: segment_reduce(x, ptr, k), lambda k: index_reduce(x, torch.tensor([0, 1]), 2, k)):
+        for kind in ("mean", "softmax", "logsumexp"):
+            with pytest.raises(StructureError, match="floating-point"):
+                call(kind)
+
+
+def test_half_precision_neither_overflows_nor_loses_its_sums():
+    x, index = torch.full((5_000, 1), 100.0, dtype=torch.float16), torch.zeros(5_000, dtype=torch.long)
+    assert index_reduce(x, index, 1, "mean").item() == 100
+    share = segment_reduce(torch.zeros(70_000, 1, dtype=torch.float16), torch.tensor([0, 70_000]), "softmax")
+    assert (share == torch.tensor(1 / 70_000).half()).all() and share.min() > 0
 
 
 def test_extreme_logits_do_not_overflow(form):

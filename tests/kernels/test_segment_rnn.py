@@ -261,6 +261,7 @@ def test_memory_is_proportional_to_the_steps():
         (lambda w: segment_rnn(torch.ones(3, 3), pointer([3]), w, "lstm"), 'kind="lstm"'),
         (lambda w: segment_rnn(torch.ones(3, 3), pointer([4]), w), "segments over 3 rows"),
         (lambda w: segment_rnn(torch.ones(3, 3), pointer([3]), w, initial=torch.ones(2, 4)), "[1, 4]"),
+        (lambda w: segment_rnn(torch.ones(3, 3), pointer([3]), [w[0], w[1].double(), *w[2:]]), "of one dtype"),
     ],
 )
 def test_bad_calls(call, words):

@@ -27,11 +27,11 @@ def candidate_rounds(
     any number of times). No boards or no rounds give empty logits and the state as it is.
     """
     width, hidden = weights.own.shape
-    fits = width % REGISTER == 0 and hidden % REGISTER == 0 and state.dtype == torch.float32
+    fits = width % REGISTER == 0 and hidden % REGISTER == 0 and state.dtype == weights.own.dtype == torch.float32
     if not (fits and state.device.type == "cpu" and library() is not None and rounds and len(puzzles)):
         return torch_form.candidate_rounds(weights, state, puzzles, rounds, kept)
     every = torch.is_grad_enabled() and (state.requires_grad or any(part.requires_grad for part in weights))
-    out = torch.ops.structnet.candidate_rounds(weights.flat(), state, puzzles, hidden, rounds, kept, every)
+    out = torch.ops.structnet.candidate_rounds(weights.flat(), state, puzzles.long(), hidden, rounds, kept, every)
     return out[0], out[1]
 
 

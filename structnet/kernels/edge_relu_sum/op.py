@@ -26,12 +26,15 @@ def edge_relu_sum(source: Tensor, target: Tensor, graph: Neighbours, edge: Tenso
     threads. Cost: E H additions forward, as many again backward; traffic of the nodes alone (with `edge` of the edges).
 
     Raises:
-        StructureError: shapes that do not fit the graph.
+        StructureError: shapes that do not fit the graph, or types that differ.
     """
     if source.shape[1:] != target.shape[1:] or len(source) != graph.num_sources or len(target) != graph.num_nodes:
         got = f"source {tuple(source.shape)}, target {tuple(target.shape)}"
         expected = f"source [{graph.num_sources}, H] and target [{graph.num_nodes}, H]"
         raise StructureError(expected, got, "one row a node")
+    if source.dtype != target.dtype or (edge is not None and edge.dtype != target.dtype):
+        got = f"{source.dtype}, {target.dtype}" + ("" if edge is None else f", {edge.dtype}")
+        raise StructureError("source, target and edge of one dtype", got, "source.to(target.dtype)")
     if edge is not None:
         if edge.shape != (graph.num_edges, source.shape[1]):
             expected = f"edge [{graph.num_edges}, {source.shape[1]}]"

@@ -40,10 +40,16 @@ def lstm_gates(gates: Tensor, c: Tensor, peephole: Tensor | None = None) -> tupl
     return h.view(c.shape), cell.view(c.shape)
 
 
+def _compiled(gates: Tensor, c: Tensor, peephole: Tensor | None) -> str | None:
+    """The compiled form takes one type for all."""
+    same = gates.dtype == c.dtype and (peephole is None or peephole.dtype == c.dtype)
+    return compiled_for(c) if same else None
+
+
 @torch.library.custom_op("structnet::lstm_gates", mutates_args=())
 def _forward(gates: Tensor, c: Tensor, peephole: Tensor | None) -> tuple[Tensor, Tensor]:
-    suffix = compiled_for(c)
-    if suffix is None or gates.dtype != c.dtype or (peephole is not None and peephole.dtype != c.dtype):
+    suffix = _compiled(gates, c, peephole)
+    if suffix is None:
         return torch_form.lstm_gates(gates, c, peephole)
     return cpu.forward(suffix, gates.contiguous(), c.contiguous(), None if peephole is None else peephole.contiguous())
 
@@ -57,8 +63,8 @@ def _(gates, c, peephole):
 def _backward(
     dh: Tensor, dcell: Tensor, gates: Tensor, c: Tensor, cell: Tensor, peephole: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    suffix = compiled_for(c)
-    if suffix is not None and gates.dtype == c.dtype:
+    suffix = _compiled(gates, c, peephole)
+    if suffix is not None:
         dh, dcell, gates, c, cell = (t.contiguous() for t in (dh, dcell, gates, c, cell))
         return cpu.backward(suffix, dh, dcell, gates, c, cell, None if peephole is None else peephole.contiguous())
     return torch_form.backward(dh, dcell, gates, c, cell, peephole)

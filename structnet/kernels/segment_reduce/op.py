@@ -11,6 +11,7 @@ from structnet.errors import StructureError
 from structnet.kernels.ragged import as_ptr, compiled_for, gradients, triton_for
 from structnet.kernels.segment_reduce import cpu, torch_form
 from structnet.structures import Segments
+from structnet.structures.checks import as_index, check_range
 
 REDUCTIONS = ("sum", "mean", "max", "min", "softmax", "logsumexp")
 EXTREMES = ("max", "min")
@@ -33,8 +34,7 @@ def segment_reduce(x: Tensor, segments: Segments | Tensor, reduce: str = "sum") 
     Raises:
         StructureError: unknown reduction, or rows that do not fit.
     """
-    if reduce not in REDUCTIONS:
-        raise StructureError(f"reduce out of {', '.join(REDUCTIONS)}", repr(reduce), 'reduce="sum"')
+    _check(x, reduce)
     ptr = as_ptr(segments, len(x), x.device)
     flat = x.reshape(len(x), math.prod(x.shape[1:]))
     if reduce == "softmax":
@@ -50,24 +50,37 @@ def index_reduce(x: Tensor, index: Tensor, num_segments: int, reduce: str = "sum
     """`segment_reduce` of rows in any order: `index[i]` is the segment of row i, `[N]`, 0 .. num_segments - 1.
 
     Sums and means go through `index_add_` and extremes that need no gradient through `scatter_reduce_`, which are at
-    the memory limit as they are; the others sort the rows first (stable, so "first row" means first in x). "softmax"
-    comes back in the order of x.
+    the memory limit as they are; the others (and sums of half precision) sort the rows first: stable, so "first row"
+    means first in x. "softmax" comes back in the order of x.
 
     Raises:
-        StructureError: an index that is too large, where rows are sorted (elsewhere the error is torch's own).
+        StructureError: an index outside 0 .. num_segments - 1, or of another length than x.
     """
-    if reduce in ("sum", "mean"):
+    _check(x, reduce)
+    index = as_index(index, "index", x.device)
+    if len(index) != len(x):
+        raise StructureError(f"an index for {len(x)} rows", str(len(index)), "one segment a row")
+    if not torch.compiler.is_compiling():  # a look at the data would break the graph
+        check_range(index, num_segments, "index", "a larger num_segments")
+    half = x.is_floating_point() and x.element_size() < 4
+    if reduce in ("sum", "mean") and not half:
         total = x.new_zeros(num_segments, *x.shape[1:]).index_add_(0, index, x)
         return total if reduce == "sum" else total / _rowwise(torch.bincount(index, minlength=num_segments), x).clamp(1)
     if reduce in EXTREMES and not (torch.is_grad_enabled() and x.requires_grad):
         wide = _rowwise(index, x).expand_as(x)
         return x.new_zeros(num_segments, *x.shape[1:]).scatter_reduce_(0, wide, x, f"a{reduce}", include_self=False)
-    lengths = torch.bincount(index, minlength=num_segments)
-    if len(lengths) != num_segments:
-        raise StructureError(f"index below {num_segments}", str(len(lengths) - 1), f"num_segments={len(lengths)}")
-    order, segments = index.argsort(stable=True), Segments.from_lengths(lengths)
+    order, segments = index.argsort(stable=True), Segments.from_lengths(torch.bincount(index, minlength=num_segments))
     out = segment_reduce(x.index_select(0, order), segments, reduce)
     return torch.empty_like(out).index_copy(0, order, out) if reduce == "softmax" else out
+
+
+def _check(x: Tensor, reduce: str) -> None:
+    if reduce not in REDUCTIONS:
+        raise StructureError(f"reduce out of {', '.join(REDUCTIONS)}", repr(reduce), 'reduce="sum"')
+    if not x.dim():
+        raise StructureError("rows [N, ...]", "a single number", "x[None]")
+    if not x.is_floating_point() and reduce not in ("sum", *EXTREMES):
+        raise StructureError(f"floating-point rows for a {reduce}", str(x.dtype), "x.float()")
 
 
 def _rowwise(vector: Tensor, like: Tensor) -> Tensor:

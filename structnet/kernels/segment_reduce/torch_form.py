@@ -11,7 +11,7 @@ from structnet.structures import Segments
 def reduce(x: Tensor, ptr: Tensor, kind: str, winners: bool = True) -> tuple[Tensor, Tensor]:
     segments = Segments.trusted(ptr)
     if kind in ("sum", "mean"):
-        wide = torch.promote_types(x.dtype, torch.float32)  # add up in at least float32
+        wide = torch.promote_types(x.dtype, torch.float32) if x.is_floating_point() else x.dtype  # at least float32
         total = x.new_zeros(len(segments), x.shape[1], dtype=wide).index_add(0, segments.index, x.to(wide))
         if kind == "mean":
             total = total / segments.lengths.clamp(min=1)[:, None]
@@ -44,7 +44,8 @@ def softmax(x: Tensor, ptr: Tensor, rows: bool) -> Tensor:
     e = (x - safe.index_select(0, segments.index)).exp()
     wide = torch.promote_types(x.dtype, torch.float32)
     total = e.new_zeros(top.shape, dtype=wide).index_add(0, segments.index, e.to(wide))
-    return e / total.index_select(0, segments.index).to(x.dtype) if rows else (safe + total.log()).to(x.dtype)
+    out = e.to(wide) / total.index_select(0, segments.index) if rows else safe.to(wide) + total.log()
+    return out.to(x.dtype)
 
 
 def softmax_backward(grad: Tensor, y: Tensor, ptr: Tensor) -> Tensor:

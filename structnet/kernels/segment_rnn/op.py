@@ -85,6 +85,8 @@ def _check(x: Tensor, weights: Sequence[Tensor], kind: str) -> None:
     got = [tuple(w.shape) for w in weights]
     if x.dim() != 2 or got != expected:
         raise StructureError(f"x [N, inputs] and weights {expected}", f"x {tuple(x.shape)}, {got}", f'kind="{kind}"?')
+    if len({w.dtype for w in weights}) > 1:
+        raise StructureError("weights of one dtype", str([w.dtype for w in weights]), "cell.float()")
 
 
 def _initial(x: Tensor, initial: State | None, segments: int, width: int, kind: str) -> tuple[Tensor, ...]:
