@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -60,6 +60,28 @@ def detach(state: Any) -> Any:
     return _each(Tensor.detach, state)
 
 
+def layer_states(state: Any, layers: int) -> Sequence:
+    """The state of each layer; None is None for all."""
+    if state is None:
+        return (None,) * layers
+    got = len(state) if isinstance(state, (tuple, list)) else type(state).__name__
+    if got != layers:
+        raise StructureError(f"a state of {layers} layers", f"{got}", "the state that this model returned")
+    return state
+
+
+def check_shapes(state: Any, wanted: tuple) -> None:
+    """`state` is a tensor of shape `wanted`, or a tuple or list of tensors where `wanted` is a tuple of shapes."""
+    got = shapes(state)
+    if got != wanted:
+        raise StructureError(f"a state of shape {wanted}", f"{got}", "the state that this model returned")
+
+
+def shapes(state: Any) -> tuple:
+    """The shape of a tensor; of a tuple or list those of its parts."""
+    return tuple(map(shapes, state) if isinstance(state, (tuple, list)) else state.shape)
+
+
 def carry_rows(state: Any, ids: Tensor, new_ids: Tensor) -> Any:
     """A state per node, moved to another node set: rows of `ids` that reappear in `new_ids` keep their state, rows of
     nodes not seen are zero.
@@ -68,10 +90,21 @@ def carry_rows(state: Any, ids: Tensor, new_ids: Tensor) -> Any:
         state: tensors `[N, ...]` in any nesting, rows named by `ids` `[N]`, distinct.
         new_ids: `[M]`.
 
+    Raises:
+        StructureError: ids that repeat, or not one per row.
+
     Differentiable. Cost O((N + M) log N).
     """
     if ids.unique().numel() != ids.numel():
         raise StructureError("distinct node ids", "an id that repeats", "one row per node")
+
+    def fits(t: Tensor) -> Tensor:
+        if t.shape[:1] != ids.shape:
+            rows = f"a state of {ids.numel()} rows, one per id"
+            raise StructureError(rows, f"shape {tuple(t.shape)}", "the ids of the nodes that the state is of")
+        return t
+
+    state = _each(fits, state)
     order = ids.argsort()
     if ids.numel() == 0:
         return _each(lambda t: t.new_zeros(new_ids.numel(), *t.shape[1:]), state)
@@ -87,5 +120,6 @@ def carry_rows(state: Any, ids: Tensor, new_ids: Tensor) -> Any:
 
 def _each(function: Callable[[Tensor], Tensor], state: Any) -> Any:
     if isinstance(state, (tuple, list)):
-        return type(state)(_each(function, part) for part in state)
+        parts = [_each(function, part) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)  # a NamedTuple takes its parts
     return None if state is None else function(state)

@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import Data
 
 from structnet.errors import StructureError
+from structnet.models.evolving_graph import EvolvingGraph, GraphState
 from structnet.models.gcrn import GCRN
 from structnet.unroll import carry_rows, detach, stream, truncated, unroll_snapshots
 from tests.graphs import random_graph, with_x
@@ -49,6 +50,16 @@ def test_detach_keeps_the_nesting():
     assert one.grad_fn is None and two.grad_fn is None and nothing is None
 
 
+def test_named_tuples_stay_what_they_are():
+    model, xs = EvolvingGraph(2), list(torch.randn(5, 3, 2))
+    pieces = list(truncated(model, xs, every=2))
+    assert [type(state) for _, state in pieces] == [GraphState] * 3
+    out = torch.stack([out for outputs, _ in pieces for out in outputs])
+    assert torch.equal(out, torch.stack(unroll_snapshots(model, xs)[0]))
+    state = detach(pieces[-1][1])
+    assert type(state) is GraphState and not any(part.requires_grad for part in state)
+
+
 def test_a_stream_holds_one_state():
     """10,000 steps: every snapshot and output but the last is free again at once."""
     import weakref
@@ -79,6 +90,9 @@ def test_rows_follow_their_nodes():
     assert moved.tolist() == [[3.0], [0.0], [1.0], [0.0]] and nothing is None
     assert carry_rows(torch.zeros(0, 2), torch.empty(0, dtype=torch.int64), torch.tensor([4])).tolist() == [[0.0, 0.0]]
     assert carry_rows(torch.ones(2, 1), torch.tensor([1, 2]), torch.empty(0, dtype=torch.int64)).shape == (0, 1)
+    for rows, ids in ((3, [1, 2]), (1, [1, 2]), (1, [])):
+        with pytest.raises(StructureError, match=rf"a state of {len(ids)} rows, one per id; got shape \({rows}, 1\)"):
+            carry_rows((torch.ones(rows, 1), None), torch.tensor(ids, dtype=torch.int64), torch.tensor([1]))
     with pytest.raises(StructureError, match="distinct node ids"):
         carry_rows(torch.ones(2, 1), torch.tensor([1, 1]), torch.tensor([1]))
 

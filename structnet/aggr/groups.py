@@ -78,7 +78,7 @@ def _from_index(index: Tensor, size: int) -> Groups:
 
 
 def _kept(tensor: Tensor, what: Any, build: Callable[[], Any]) -> Any:
-    if tensor.is_inference():  # has no version to compare
+    if tensor.is_inference() or torch.is_inference_mode_enabled():  # no version to compare; what is built cannot train
         return build()
     owner = tensor if tensor._base is None else tensor._base
     key = (tensor.storage_offset(), tensor.stride(), tensor.shape, what)

@@ -44,7 +44,7 @@ class ChebyshevFilter:
         lambda_max: largest eigenvalue; 2 bounds it for every graph, and leaves L~ with a zero diagonal.
 
     D counts the edges that leave a node, as in PyG's `ChebConv`; self-loops are dropped. A node without edges has
-    L = 1 there. Cost: K - 1 sparse products.
+    L = 1 there; a negative degree is refused. Cost: K - 1 sparse products.
     """
 
     order: int = 3
@@ -80,7 +80,8 @@ class DiffusionFilter:
     Args:
         order: K. The two terms with k = 0 are the same and counted once: 2 K - 1 terms.
 
-    For row i, (D_O^-1 W) x averages over the edges that leave i. A node without edges in a direction gives 0 there.
+    For row i, (D_O^-1 W) x averages over the edges that leave i. A node without edges in a direction, or with weights
+    that sum to 0, gives 0 there.
     Differs from the paper's released code, which replaces powers by a Chebyshev-like recursion.
     """
 
@@ -133,7 +134,9 @@ def scaled_laplacian(
     source, target, weight = _edges(edge_index, num_nodes, edge_weight, dtype)
     other = source != target
     source, target, weight = source[other], target[other], weight[other]
-    scale = _degree(source, weight, num_nodes).pow(-0.5).nan_to_num(posinf=0.0)
+    degree = _degree(source, weight, num_nodes)
+    _refuse(degree < 0, degree, "non-negative degrees")
+    scale = degree.pow(-0.5).masked_fill(degree == 0, 0.0)
     value = -2 / lambda_max * scale[source] * weight * scale[target]
     diagonal = 2 / lambda_max - 1
     if diagonal != 0:
@@ -146,8 +149,7 @@ def scaled_laplacian(
 def random_walks(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, *, dtype: torch.dtype) -> Operators:
     """D_O^-1 W and D_I^-1 W^T."""
     source, target, weight = _edges(edge_index, num_nodes, edge_weight, dtype)
-    along = weight / _degree(source, weight, num_nodes)[source]
-    against = weight / _degree(target, weight, num_nodes)[target]
+    along, against = _shares(source, weight, num_nodes), _shares(target, weight, num_nodes)
     return GraphOperator(target, source, along, num_nodes), GraphOperator(source, target, against, num_nodes)
 
 
@@ -159,7 +161,9 @@ def normalised_adjacency(
     nodes = torch.arange(num_nodes, device=source.device)
     source, target = torch.cat([source, nodes]), torch.cat([target, nodes])
     weight = torch.cat([weight, weight.new_ones(num_nodes)])
-    scale = _degree(target, weight, num_nodes).pow(-0.5)
+    degree = _degree(target, weight, num_nodes)
+    _refuse(degree <= 0, degree, "positive degrees (with a self-loop of 1)")
+    scale = degree.pow(-0.5)
     return (GraphOperator(source, target, scale[source] * weight * scale[target], num_nodes),)
 
 
@@ -174,3 +178,15 @@ def _edges(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None, dtype
 
 def _degree(index: Tensor, weight: Tensor, num_nodes: int) -> Tensor:
     return weight.new_zeros(num_nodes).index_add(0, index, weight)
+
+
+def _shares(index: Tensor, weight: Tensor, num_nodes: int) -> Tensor:
+    """Each edge's share of the weights at its node."""
+    total = _degree(index, weight, num_nodes)[index]
+    return (weight / total).masked_fill(total == 0, 0.0)
+
+
+def _refuse(wrong: Tensor, degree: Tensor, wanted: str) -> None:
+    if not torch.compiler.is_compiling() and wrong.any():  # a trace has no values to look at
+        at = int(wrong.nonzero()[0])
+        raise StructureError(wanted, f"{float(degree[at])} at node {at}", "edge_weight.abs()")

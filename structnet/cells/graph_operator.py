@@ -71,8 +71,10 @@ def cached_operator(
     """`build(edge_index, num_nodes, edge_weight, **options)`, once per graph.
 
     The result is kept for as long as this very `edge_index` lives, and built again when it or the weights are another
-    tensor or were written to.
+    tensor or were written to. Tensors made in inference mode do not tell of that: built anew at every call.
     """
+    if edge_index.is_inference() or (edge_weight is not None and edge_weight.is_inference()):
+        return build(edge_index, num_nodes, edge_weight, **options)
     kept = _CACHE.setdefault(edge_index, {})
     key = (build, num_nodes, tuple(options.items()))
     stamp = (edge_index._version, None if edge_weight is None else edge_weight._version)

@@ -98,7 +98,7 @@ class GraphLSTMCell(GraphGates):
         if c.shape[0] % nodes:
             raise StructureError(f"graphs of {nodes} nodes (peephole='node')", f"{c.shape[0]}", 'peephole="channel"')
         copies = self.peephole.repeat(1, c.shape[0] // nodes, 1)
-        return copies.view(3, c.shape[0], *[1] * (c.dim() - 2), -1)
+        return copies.view(3, c.shape[0], *[1] * (c.dim() - 2), self.hidden)
 
 
 class GraphGRUCell(GraphGates):
@@ -142,4 +142,4 @@ CELLS = {"lstm": GraphLSTMCell, "gru": GraphGRUCell, "rnn": GraphRNNCell}
 def affine(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """`start + x @ weight` in one call; start `[..., W]` or `[W]`."""
     flat = start if start.dim() == 1 else start.reshape(-1, start.shape[-1])
-    return torch.addmm(flat, x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], -1)
+    return torch.addmm(flat, x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], weight.shape[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from structnet.cells.graph_filters import graph_operators, normalised_adjacency
 from structnet.cells.matrix_recurrent import MatrixGRU, MatrixLSTM
 from structnet.errors import StructureError
 from structnet.structures import Segments
+from structnet.unroll import check_shapes, layer_states, shapes
 
 ACTIVATIONS = {"relu": nn.ReLU, "rrelu": nn.RReLU, "tanh": nn.Tanh, "identity": nn.Identity}
 RECURRENCES = {"lstm": MatrixLSTM, "gru": MatrixGRU}
@@ -46,7 +47,7 @@ class EvolveGCN(nn.Module):
     the authors' mask does; their code fails for k > N); with none it reads zeros.
 
     Raises:
-        StructureError: options, channels or batch sizes that do not fit.
+        StructureError: options, channels, states or batch sizes that do not fit; a degree of A + I that has no root.
 
     Cost of T snapshots: T weight updates of D x D work, and T sparse and T dense products, per layer.
 
@@ -97,25 +98,24 @@ class EvolveGCN(nn.Module):
         outputs, state = self.series([data], state)
         return outputs[0], state
 
-    def series(
-        self, snapshots: Sequence[Data], state: Any = None, only_last: bool = False
-    ) -> tuple[list[Tensor], Any]:
+    def series(self, snapshots: Iterable[Data], state: Any = None, only_last: bool = False) -> tuple[list[Tensor], Any]:
         """All snapshots, layer by layer. Returns a list of `[N_t, D]` and the last state. With `only_last` the list has
         the last snapshot's output alone; -O, whose weights read no rows, then convolves no other."""
+        snapshots = list(snapshots)
         if not snapshots:
             return [], state
+        inputs = rows = [_features(data) for data in snapshots]
         steps = _steps(snapshots)
-        rows: list[Tensor] = [data.x for data in snapshots]  # type: ignore[misc]
         last = []
-        for at, layer in enumerate(self.layers):
-            rows, now = layer(rows, steps, None if state is None else state[at], only_last)
+        for layer, now in zip(self.layers, layer_states(state, len(self.layers))):
+            rows, now = layer(rows, steps, now, only_last)
             last.append(now)
         rows = rows[-1:] if only_last else rows
         if self.skip is not None:
-            rows = [out + self.skip(data.x) for out, data in zip(rows, snapshots[-len(rows) :])]
+            rows = [out + self.skip(x) for out, x in zip(rows, inputs[-len(rows) :])]
         return rows, tuple(last)
 
-    def trajectory(self, snapshots: Sequence[Data], state: Any = None) -> list[Tensor]:
+    def trajectory(self, snapshots: Iterable[Data], state: Any = None) -> list[Tensor]:
         """The weights that each layer used at each snapshot, `[T, B, F, D]` per layer."""
         used = []
         for data in snapshots:
@@ -168,9 +168,9 @@ class EvolvingConvolution(nn.Module):
 
     def evolve(self, rows: list[Tensor], steps: list[_Step], state: Any) -> tuple[list[Tensor], Any]:
         """The weights of every snapshot, each `[B, F, D]`, and the last state."""
-        if state is None:
-            weight = self.weight.expand(steps[0].groups.num_segments, -1, -1)
-            state = self.recurrence.start(weight.transpose(*self._axes))
+        start = self.recurrence.start(self.weight.expand(len(steps[0].sizes), -1, -1).transpose(*self._axes))
+        state = start if state is None else state
+        check_shapes(state, shapes(start))
         weights = []
         for at, step in enumerate(steps):
             given = None
@@ -209,9 +209,8 @@ def summarize(x: Tensor, score: Tensor, k: int, groups: Segments, rows: Tensor |
         return x.new_zeros(groups.num_segments, k, x.shape[1])
     rank = torch.arange(k, device=x.device).minimum((counts - 1).clamp(min=0).unsqueeze(1))
     chosen = order[((counts.cumsum(0) - counts).unsqueeze(1) + rank).clamp(max=order.numel() - 1)]
-    best = x[chosen]
-    scale = (best @ (score / score.norm())).tanh() * (counts > 0).unsqueeze(1)
-    return best * scale.unsqueeze(-1)
+    best = torch.where((counts > 0).view(-1, 1, 1), x[chosen], 0)  # with none, `chosen` points into a neighbour
+    return best * (best @ (score / score.norm())).tanh().unsqueeze(-1)
 
 
 class _Step:
@@ -253,6 +252,12 @@ def _steps(snapshots: Sequence[Data]) -> list[_Step]:
             got = f"{len(step.sizes)} in snapshot {at}"
             raise StructureError(f"{series} graphs in every snapshot", got, "an empty graph where one is absent")
     return steps
+
+
+def _features(data: Data) -> Tensor:
+    if data.x is None:
+        raise StructureError("data.x of [N, F]", "no x", "Data(x=x, edge_index=edge_index)")
+    return data.x
 
 
 def _known(name: str, value: Any, choices: Any) -> None:

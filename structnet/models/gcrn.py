@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from structnet.cells.graph_filters import ChebyshevFilter, Operators, graph_filter
-from structnet.cells.graph_recurrent import CELLS
+from structnet.cells.graph_recurrent import CELLS, GraphLSTMCell
 from structnet.errors import StructureError
-from structnet.unroll import unroll_snapshots
+from structnet.unroll import check_shapes, layer_states, unroll_snapshots
 
 
 class GCRN(nn.Module):
@@ -39,7 +39,7 @@ class GCRN(nn.Module):
     the middle dimensions of x. `state=None` is zeros. Nothing is kept on the module.
 
     Raises:
-        StructureError: channels, node counts or options that do not fit.
+        StructureError: channels, node counts, states or options that do not fit; a negative degree ("chebyshev").
 
     Cost of a step: terms - 1 sparse products of H columns and one matrix product per layer; the input side of a series
     on one graph is done for all steps at once.
@@ -102,10 +102,9 @@ class GCRN(nn.Module):
         operators = self.filter.operators(data)
         if self.convolution is not None:
             x, operators = self._convolve(x, operators), ()
-        states = (None,) * len(self.cells) if state is None else state
         last = []
-        for cell, now in zip(self.cells, states):
-            _check_rows(now, x)
+        for cell, now in zip(self.cells, layer_states(state, len(self.cells))):
+            _check_state(now, cell, x)
             outputs = []
             for projected in cell.project(x, operators).unbind(-2):  # type: ignore[operator]
                 now = cell.step(projected, now, operators)  # type: ignore[operator]
@@ -133,12 +132,16 @@ def _features(data: Data, least: int) -> Tensor:
     return data.x
 
 
-def _check_rows(state: Any, x: Tensor) -> None:
-    rows = None if state is None else (state[0] if isinstance(state, tuple) else state).shape[0]
-    if rows not in (None, x.shape[0]):
+def _check_state(state: Any, cell: Any, x: Tensor) -> None:
+    if state is None:
+        return
+    rows = (state[0] if isinstance(state, (tuple, list)) else state).shape[0]
+    if rows != x.shape[0]:
         raise StructureError(
             f"a state of {x.shape[0]} rows", f"{rows}", "carry_rows(state, ids, new_ids) between node sets"
         )
+    shape = (*x.shape[:-2], cell.hidden)
+    check_shapes(state, (shape, shape) if isinstance(cell, GraphLSTMCell) else shape)
 
 
 def _known(name: str, value: Any, choices: Any) -> None:

@@ -137,6 +137,16 @@ def test_nothing_is_kept_for_longer_than_its_index(name):
     assert len(groups._KEPT) == before
 
 
+@everyone
+def test_training_after_inference_mode_on_the_same_index(name):
+    module, (x, _) = build(name), sets([2, 3])
+    index = torch.tensor([1, 0, 1, 0, 1])
+    with torch.inference_mode():
+        module(x, index, dim_size=2)
+    module(x.requires_grad_(), index, dim_size=2).sum().backward()
+    assert x.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["logsumexp", "attention"])
 def test_numbers_that_are_none_stay_visible_and_in_their_set(name):
     module, (x, index) = build(name), sets([2, 3])

@@ -77,6 +77,34 @@ def test_diffusion_terms(order, generator):
     close(filter.basis(data.x, filter.operators(data)), torch.cat(terms, -1))
 
 
+def test_a_walk_from_weights_of_zero():
+    """By hand: 0 -> 1 weighs nothing, 1 -> 2 all of what leaves 1 and enters 2; the rest is 0, not 0 / 0."""
+    data = Data(x=torch.tensor([[1.0], [2.0], [4.0]]), edge_index=torch.tensor([[0, 1], [1, 2]]))
+    data.edge_weight = torch.tensor([0.0, 3.0])
+    filter = DiffusionFilter(2)
+    along, against = filter.basis(data.x, filter.operators(data))[:, 1:].unbind(1)
+    assert along.tolist() == [0.0, 4.0, 0.0] and against.tolist() == [0.0, 0.0, 2.0]
+
+
+def test_weights_below_zero_where_degrees_allow_them(generator):
+    """Signed weights whose sums stay positive are as good as any."""
+    data = with_x(Data(edge_index=torch.tensor([[0, 0, 1, 1], [1, 0, 0, 1]]), num_nodes=2), 3, generator=generator)
+    data.edge_weight = torch.tensor([2.0, 1.5, -0.5, 1.5], dtype=torch.float64)
+    (adjacency,) = graph_operators(normalised_adjacency, data)
+    close(adjacency @ data.x, dense_normalised(data) @ data.x)
+
+
+@pytest.mark.parametrize("weights", [[-3.0, 2.0], [-1.0, 2.0], [2.0, -3.0]])
+def test_degrees_without_a_square_root(weights):
+    data = Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0, 1], [1, 0]]), edge_weight=torch.tensor(weights))
+    at = 0 if weights[0] < 0 else 1
+    with pytest.raises(StructureError, match=f"non-negative degrees; got {weights[at]} at node {at}; try edge_w"):
+        ChebyshevFilter(2).operators(data)
+    got = f"{weights[at] + 1} at node {1 - at}"  # counted where the edge arrives, with a self-loop
+    with pytest.raises(StructureError, match=f"positive degrees .*; got {got}; try edge_weight.abs"):
+        graph_operators(normalised_adjacency, data)
+
+
 def test_normalised_adjacency_and_blocks(generator):
     graphs = [
         with_x(random_graph(n, e, generator), 2, generator=generator) for n, e in ((4, 6), (0, 0), (3, 0), (7, 20))

@@ -175,6 +175,50 @@ def test_snapshots_without_edges_or_nodes(name, generator):
     assert all(torch.cat(outputs).isfinite().flatten()) and all(p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_broken_graph_stays_by_itself(name, generator):
+    """A graph of NaN, beside one with no row to choose (no edge, no node): the other's outputs, weights and gradients
+    are its own."""
+    model = build(name)
+    (broken,) = snapshots(generator, ((4, 6),))
+    broken.x = torch.full_like(broken.x, torch.nan)
+    for nodes in (4, 0):
+        if nodes and name == "H unmasked":
+            continue  # reads its own rows
+        (good,) = snapshots(generator, ((nodes, 0),), grad=True)
+        both = Batch.from_data_list([good, broken])
+        out = model(both)[0][:nodes]
+        close(out, model(good)[0])
+        for ours, own in zip(model.trajectory([both]), model.trajectory([good])):
+            close(ours[:, :1], own)
+        (grad,) = torch.autograd.grad(out.square().sum(), good.x)
+        (alone,) = torch.autograd.grad(model(good)[0].square().sum(), good.x)
+        close(grad, alone)
+
+
+def test_a_segment_with_nothing_to_choose_hands_no_gradient_to_its_neighbour():
+    x = torch.tensor([[1.0, 2.0], [0.5, 1.0]], requires_grad=True)
+    z = summarize(x, torch.tensor([1.0, 0.0]), 2, Segments.from_lengths(torch.tensor([2, 0])))
+    (alone,) = torch.autograd.grad(z[0].sum(), x, retain_graph=True)
+    (grad,) = torch.autograd.grad(z[0].sum() + torch.nan * z[1].sum(), x)
+    assert torch.equal(grad, alone)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_graphs_made_in_inference_mode(name, generator):
+    model, data = build(name), snapshots(generator)
+    expected, _ = model.series(data)
+    with torch.inference_mode():
+        close(model.series([one.clone() for one in data])[0], expected)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_generator_of_snapshots(name, generator):
+    model, data = build(name), snapshots(generator)
+    torch.testing.assert_close(model.series(one for one in data), model.series(data), rtol=0, atol=0)
+    assert model.series(iter([]), "kept") == ([], "kept")
+
+
 @pytest.mark.parametrize(("variant", "recurrence", "extra"), [("H", "gru", True), ("O", "gru", False)])
 def test_parameter_count_of_the_release(variant, recurrence, extra):
     """926 for 8 -> 6 -> 5 in both released variants; p is a parameter of -O only there."""
@@ -212,6 +256,21 @@ def test_messages(generator):
         EvolveGCN(IN, HIDDEN, "H", direction="rows")
     with pytest.raises(StructureError, match="2 graphs in every snapshot; got 1 in snapshot 1"):
         EvolveGCN(IN, HIDDEN).double().series([Batch.from_data_list(data[:2]), data[2]])
+    with pytest.raises(StructureError, match=r"data.x of \[N, F\]; got no x"):
+        EvolveGCN(IN, HIDDEN)(Data(edge_index=data[0].edge_index, num_nodes=6))
     for wrong in ({"variant": "P"}, {"recurrence": "rnn"}, {"activation": "x"}, {"bias": "no"}, {"direction": "up"}):
         with pytest.raises(StructureError, match=repr(next(iter(wrong.values())))):
             EvolveGCN(IN, HIDDEN, **wrong)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_states_that_do_not_fit(name, generator):
+    model, (data, other, _) = build(name), snapshots(generator)
+    layers, (_, state) = len(model.layers), model(data)
+    for wrong, got in ((state[:1], "1"), (state + state[:1], f"{layers + 1}"), (torch.zeros(2, 2), "Tensor")):
+        with pytest.raises(StructureError, match=f"a state of {layers} layers; got {got}"):
+            model(other, wrong)
+    with pytest.raises(StructureError, match=r"a state of shape .*2, (4, 3|3, 4).*; got .*1, (4, 3|3, 4)"):
+        model(Batch.from_data_list([data, other]), state)
+    with pytest.raises(StructureError, match=r"a state of shape .*1, (4, 3|3, 4).*; got .*1, 3, 3"):
+        model(other, (state[1],) * layers)
