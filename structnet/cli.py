@@ -36,7 +36,11 @@ def main(argv: list[str] | None = None) -> int:
         return import_module(f"structnet.commands.{verb}").main(rest) or 0
     except (StructureError, OSError) as error:  # OSError: no such file, disk full, no permission
         print(f"structnet {verb}: {error}", file=sys.stderr)
-        return 2
+    except UnicodeDecodeError as error:  # wherever a file is read
+        got = f"byte {error.object[error.start]:#04x} at position {error.start}"
+        said = StructureError("a text file in UTF-8", got, "another file, or to save this one as UTF-8")
+        print(f"structnet {verb}: {said}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """The drivers: one structure, one cell, one schedule.
 
-A *state* is a tensor `[rows, ...]` or a tuple of them. A *cell* is any callable from states to a state; it is handed
-all nodes of a level at once and must treat rows independently. All drivers obey two laws: a sample gives the same
-output alone and in any batch, and the cell sees exactly as many rows as the structure needs.
+A *state* is a tensor `[rows, ...]` or a tuple of them (a list passes for one). A *cell* is any callable from states to
+a state; it is handed all nodes of a level at once and must treat rows independently. All drivers obey two laws: a
+sample gives the same output alone and in any batch, and the cell sees exactly as many rows as the structure needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a solver comes as an argument
     from structnet.newton import Newton
 
 Cell = Callable[..., State]
+Given = TypeVar("Given")
 
 
 def fold_tree(
@@ -50,6 +51,7 @@ def fold_tree(
     Raises:
         StructureError: rows do not fit the tree, or a node's arity does not fit the cell.
     """
+    leaves, inputs = _tuple(leaves), _tuple(inputs)
     if tree.num_nodes == 0:
         return _nothing(leaves if leaves is not None else inputs)
     if leaves is not None:
@@ -83,6 +85,7 @@ def unfold_tree(
 
     Cost and errors as `fold_tree`: this is the fold of the same edges upside down.
     """
+    roots, inputs = _tuple(roots), _tuple(inputs)
     if tree.num_nodes == 0:
         return _nothing(roots)
     _fits(roots, tree.roots.numel(), "root rows (tree.roots)", tree, "x[tree.roots]")
@@ -96,20 +99,21 @@ def unfold_tree(
     return run_levels(cell, start, schedule, inputs, return_all, arity=getattr(cell, "arity", 1))
 
 
-def fold_segments(cell: Cell, x: State, segments: Segments, identity: State | None = None) -> State:
+def fold_segments(cell: Cell, x: State, segments: Segments | Tensor, identity: State | None = None) -> State:
     """Reduce every segment with a binary operator: neighbours pair up, level by level, an odd last row waits.
 
     Args:
         cell: `cell(left, right)`; rows keep their order, so it need not commute.
-        x: state `[N, ...]`, rows grouped by `segments`.
+        x: state `[N, ...]`, rows grouped by `segments` (or by a pointer tensor `[S + 1]`).
         identity: state `[1, ...]` (or without the leading 1): the value of an empty segment.
 
     Returns the state of each segment, `[S, ...]`. Cost: exactly N - (non-empty segments) cell rows in
     ceil(log2(longest)) calls, whatever else is in the batch.
 
     Raises:
-        StructureError: rows do not fit, or there is an empty segment and no identity.
+        StructureError: rows do not fit, or there is an empty segment and no identity that fits.
     """
+    x, identity, segments = _tuple(x), _tuple(identity), _segments(segments)
     _fits(x, segments.num_rows, "rows (segments.num_rows)", segments, "matching x and ptr")
     folded = fold_tree(cell, x, _halving(segments))
     empty = segments.lengths == 0
@@ -119,12 +123,11 @@ def fold_segments(cell: Cell, x: State, segments: Segments, identity: State | No
         place = int(empty.nonzero()[0])
         raise StructureError("an identity for empty segments", f"segment {place} without rows", "identity=...")
     slot = torch.where(empty, num_rows(folded), (~empty).cumsum(0) - 1)
-    last = state_map(lambda e, f: e.reshape(1, *f.shape[1:]).to(f.dtype), identity, folded)
-    return select(concat([folded, last]), slot)
+    return select(concat([folded, _as_row(identity, folded)]), slot)
 
 
 def scan_segments(
-    cell: Cell, x: State, segments: Segments, state: State | None = None, *, reverse: bool = False,
+    cell: Cell, x: State, segments: Segments | Tensor, state: State | None = None, *, reverse: bool = False,
     solver: Newton | None = None,
 ) -> tuple[State, State]:  # fmt: skip
     """Run a recurrent cell over every segment, all segments side by side, one call per time step.
@@ -133,6 +136,7 @@ def scan_segments(
         cell: `cell(x_t, state) -> state`. Without an initial state the first call is `cell(x_t, None)`. A plain
             `torch.nn.GRUCell` or `torch.nn.LSTMCell` without hooks is not called: `segment_rnn` does the same faster.
         x: state `[N, ...]`, rows in time order inside each segment.
+        segments: `Segments` or a pointer tensor `[S + 1]`.
         state: initial state `[S, ...]`.
         reverse: last row first.
         solver: `Newton()` for all rows at once, some iterations instead of a call per time step.
@@ -141,6 +145,7 @@ def scan_segments(
     (an empty segment keeps its initial state, zeros if none was given). Cost: N cell rows in `max_length` calls;
     segments that have ended take no part. Linear in N, forward and backward.
     """
+    x, state, segments = _tuple(x), _tuple(state), _segments(segments)
     _fits(x, segments.num_rows, "rows (segments.num_rows)", segments, "matching x and ptr")
     if state is not None:
         _fits(state, segments.num_segments, "rows of initial state, one per segment", segments, "torch.zeros(S, D)")
@@ -236,6 +241,24 @@ def _columns(children: State, nodes: int, arity: int) -> list[State]:
     if isinstance(children, tuple):
         return list(zip(*(t.unflatten(0, (nodes, arity)).unbind(1) for t in children)))  # type: ignore[arg-type]
     return list(children.unflatten(0, (nodes, arity)).unbind(1))
+
+
+def _as_row(identity: State, folded: State) -> State:
+    """`identity` as one more row of `folded`."""
+    parts, given = (state if isinstance(state, tuple) else (state,) for state in (folded, identity))
+    wanted, got = [f.shape[1:].numel() for f in parts], [e.numel() for e in given]
+    if wanted != got:
+        raise StructureError(f"an identity of sizes {wanted}, as one row of x", f"{got}", "torch.zeros_like(x[:1])")
+    rows = tuple(e.reshape(1, *f.shape[1:]).to(f.dtype) for e, f in zip(given, parts))
+    return rows if isinstance(folded, tuple) else rows[0]
+
+
+def _tuple(state: Given) -> Given:
+    return tuple(state) if isinstance(state, list) else state  # type: ignore[return-value]
+
+
+def _segments(segments: Segments | Tensor) -> Segments:
+    return segments if isinstance(segments, Segments) else Segments(segments)
 
 
 def _halving(segments: Segments) -> Tree:

@@ -168,6 +168,45 @@ def test_mistakes_get_one_clear_line_and_exit_code_2(argv, words, capsys):
     assert words in error and "Traceback" not in error
 
 
+BINARY = bytes(range(255, 0, -1))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["evaluate", "sudoku", "--data", "bin.dat"],
+        ["evaluate", "gold-tree-listops", "--data", "bin.dat"],
+        ["solve", "bin.dat"],
+        ["train", "--config", "bin.dat"],
+    ],
+)
+def test_a_binary_file_is_no_text(argv, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("bin.dat").write_bytes(BINARY)
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "a text file in UTF-8; got byte 0xff at position 0" in error and "; try " in error
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        (b'{"task": ', "JSON in"),
+        (BINARY, "JSON in"),
+        (b"{}", "without task"),
+        (b"[1]", "without task"),
+        (b'{"task": "listops", "model": "lstm", "model_args": {}}', "without task_args"),
+        (b'{"task": "listops", "model": ["lstm"], "model_args": {}, "task_args": {}}', "without model"),
+    ],
+)
+def test_a_broken_settings_file_is_named(settings, words, tmp_path, capsys):
+    (tmp_path / "settings.json").write_bytes(settings)
+    for argv in (["evaluate", str(tmp_path)], ["show", "[MAX 2 9 ]", "--run", str(tmp_path)]):
+        assert main(argv) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and words in error and str(tmp_path / "settings.json") in error
+
+
 @pytest.mark.parametrize("flags", [["--learning_rate", "1"], ["--model_args.widht", "3"], ["--schedule", "cosin"]])
 def test_unknown_flags_are_refused(flags, capsys):
     try:

@@ -200,6 +200,32 @@ def test_empty_trees_and_batches():
     assert fold_segments(mix, torch.empty(0, WIDTH), none, torch.ones(WIDTH)).tolist() == [[1.0] * WIDTH] * 2
 
 
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_list_is_a_state_and_a_pointer_is_segments(hooked):
+    cell, x, ptr = nn.LSTMCell(2, WIDTH), torch.randn(4, 2), torch.tensor([0, 1, 4])
+    start = [torch.randn(2, WIDTH), torch.randn(2, WIDTH)]
+    if hooked:
+        cell.register_forward_hook(lambda *_: None)
+    states, last = scan_segments(cell, x, ptr, start)
+    wanted, final = scan_segments(cell, x, Segments(ptr), tuple(start))
+    for one, other in zip((*states, *last), (*wanted, *final), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    again = fold_segments(mix, x, ptr.int())
+    torch.testing.assert_close(again, fold_segments(mix, x, Segments(ptr)), rtol=0, atol=0)
+
+
+def test_lists_of_tensors_in_every_driver():
+    tree, x = Tree.left_branching(Segments.from_lengths([3])), [torch.randn(3, 1), torch.randn(3, 2)]
+    pair = lambda a, b: tuple(mix(one, other) for one, other in zip(a, b))  # noqa: E731
+    for one, other in zip(fold_tree(pair, x, tree), fold_tree(pair, tuple(x), tree), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    down = unfold_tree(lambda h: h, [part[:1] for part in x], tree)
+    assert [tuple(part.shape) for part in down] == [(5, 1), (5, 2)]
+    ends = fold_segments(pair, x, torch.tensor([0, 3, 3]), [torch.zeros(1), torch.ones(1, 2)])
+    assert ends[0][1].tolist() == [0.0] and ends[1][1].tolist() == [1.0, 1.0]
+
+
+GAP = torch.tensor([0, 0, 1])
 TREE = Tree.balanced(Segments.from_lengths(torch.tensor([3])))
 
 
@@ -212,6 +238,10 @@ TREE = Tree.balanced(Segments.from_lengths(torch.tensor([3])))
         (lambda: unfold_tree(mix, torch.zeros(2, WIDTH), TREE), "1 root rows"),
         (lambda: fold_segments(mix, torch.zeros(2, WIDTH), Segments(torch.tensor([0, 3]))), "expected 3 rows"),
         (lambda: fold_segments(mix, torch.zeros(1, 1), Segments(torch.tensor([0, 0, 1]))), "segment 0 without rows"),
+        (lambda: fold_segments(mix, torch.zeros(1, 2), GAP, torch.zeros(3)), "sizes [2], as one row of x; got [3]"),
+        (lambda: fold_segments(mix, (torch.zeros(1, 2),) * 2, GAP, torch.zeros(2)), "sizes [2, 2], as one"),
+        (lambda: fold_segments(mix, torch.zeros(1, 2), [0, 0, 1]), "ptr as a torch.Tensor"),
+        (lambda: fold_segments(mix, torch.zeros(2, 2), GAP), "expected 1 rows"),
         (lambda: scan_segments(mix, torch.zeros(0, 1), Segments(torch.tensor([0, 0]))), "an initial state"),
         (lambda: scan_segments(mix, torch.zeros(3, 1), Segments(torch.tensor([0, 3])), torch.zeros(2, 1)), "1 rows of"),
         (lambda: fold_tree(mix, (torch.zeros(3, 1), torch.zeros(2, 1)), TREE), "equally many rows; got 3 and 2"),

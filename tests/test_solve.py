@@ -9,7 +9,8 @@ import torch
 
 from structnet.cli import main
 from structnet.commands.solve import _rounds
-from structnet.datasets.sudoku import parse_board
+from structnet.datasets.sudoku import parse_board, read_boards
+from structnet.errors import StructureError
 from structnet.report.sudoku_gif import clashes, write_gif
 from structnet.report.sudoku_html import solved_at, write_beliefs
 from structnet.structures.constraints import board_of
@@ -107,6 +108,37 @@ def test_bad_boards_get_a_clear_line(oracle, capsys):
     for text, words in ((PUZZLE[:80], "80 cells"), (clash, "r1c1 and r1c2"), (unknown, "'X' at character 1")):
         assert main(["solve", text]) == 2
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("symbol", "?.Z")
+def test_boards_have_at_most_25_digits(symbol, oracle, tmp_path, capsys):
+    (tmp_path / "big.csv").write_text(26 * 26 * symbol + "\n")
+    assert main(["solve", 26 * 26 * symbol]) == 2
+    assert "at most 25 x 25 cells; got 26 x 26 in board 1" in capsys.readouterr().err
+    with pytest.raises(StructureError, match="at most 25 x 25 cells; got 26 x 26 in line 1"):
+        read_boards(tmp_path / "big.csv")
+
+
+@pytest.mark.parametrize("rounds", ["0", "-1"])
+def test_rounds_are_at_least_one(rounds, oracle, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["solve", PUZZLE, "--rounds", rounds])
+    assert stop.value.code == 2 and "--rounds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nothere.csv", "NotHere.TXT", "a.tsv", "some/where", "../nothere", "x" * 300 + ".csv"])
+def test_a_missing_file_is_not_taken_for_a_board(name, oracle, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["solve", name]) == 2
+    error = capsys.readouterr().err
+    assert name in error and "cells" not in error and error.count("\n") == 1
+
+
+def test_dots_of_a_board_are_not_a_suffix(oracle, tmp_path, capsys):
+    assert main(["solve", SOLUTION[:-2] + ".9", "--rounds", "3", "--out", str(tmp_path / "s.html")]) == 0
+    for text in (PUZZLE[:80], "." * 255 + "G.ABC"):
+        assert main(["solve", text]) == 2
+        assert f"{len(text)} cells" in capsys.readouterr().err
 
 
 def test_the_shipped_checkpoint_is_marked_at_several_numbers_of_rounds(tmp_path, capsys):

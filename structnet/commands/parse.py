@@ -79,7 +79,7 @@ def describe(model, tokens) -> tuple[str, dict[str, str], list[tuple[str, str]],
     }
     line = "; ".join(f"{name} {value}" if "value" in name else f"{value} {name}" for name, value in facts.items())
     named = dict(zip(tree.leaves.tolist(), words))
-    facts["induced tree"] = tree.to_brackets([named.get(row) for row in range(tree.num_nodes)])[0]
+    facts["induced tree"] = tree.to_brackets([named.get(row) for row in range(tree.num_nodes)])[0].replace("( ", "(")
     line += f"; beam log p {', '.join(f'{p:.2f}' for p in parse.scores.tolist())}"
     heat = f"<figure>{heat_svg(words, *parse.steps())}</figure>"
     sections = [

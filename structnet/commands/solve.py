@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
 
 from structnet.errors import StructureError
 
@@ -14,7 +15,7 @@ def main(argv: list[str]) -> int:
     parser = ArgumentParser(prog="structnet solve", description=__doc__)
     parser.add_argument("puzzle", type=str, nargs="?", default="-", help="a board, a file of boards, or - (stdin)")
     parser.add_argument("--run", type=str, default="sudoku", help="a run folder or a shipped checkpoint")
-    parser.add_argument("--rounds", type=int, default=256, help="most rounds of the network")
+    parser.add_argument("--rounds", type=PositiveInt, default=256, help="most rounds of the network")
     parser.add_argument("--out", type=str, default="sudoku.html", help="page with the beliefs of the first board")
     parser.add_argument("--gif", type=str, default="", help="the same as an animated GIF, to this file")
     options = parser.parse_args(argv)
@@ -52,11 +53,16 @@ def main(argv: list[str]) -> int:
 def _texts(source: str) -> list[str]:
     if source == "-":
         lines = sys.stdin.read().splitlines()
-    elif len(source) < 256 and Path(source).is_file():
+    elif _is_name(source) or (len(source) < 256 and Path(source).is_file()):
         lines = Path(source).read_text(encoding="utf-8").splitlines()
     else:
         lines = [source]
     return [line.split(",")[0] for line in lines if line.strip() and not line.lower().startswith("puzzle")]
+
+
+def _is_name(source: str) -> bool:
+    """Whether this can only be the name of a file: dots are empty cells of a board, and A to P are digits."""
+    return bool({"/", "\\"} & set(source)) or Path(source).suffix.lower() in (".csv", ".tsv", ".txt", ".dat", ".sdk")
 
 
 def _fault(puzzle) -> str:

@@ -10,6 +10,7 @@ from structnet.errors import StructureError
 
 PAIRS = {"(": ")", "[": "]"}
 _LABELLED = re.compile(r"[(\[][^\s()\[\]]*|[)\]]|[^\s()\[\]]+")
+_INSIDE = re.compile(r"\( (?=\()")  # a bracket right behind one without a name
 _BARE = re.compile(r"[()\[\]]|[^\s()\[\]]+")
 
 
@@ -54,7 +55,8 @@ def walk_tuples(nested: Any) -> tuple[list[int], list]:
 
 
 def write_brackets(child_ptr: list[int], child_index: list[int], roots: list[int], labels: Sequence) -> list[str]:
-    """One text per root, the inverse of `walk_brackets`; an inner row without label (None) gets none."""
+    """One text per root, the inverse of `walk_brackets` with names or without. A row without label (None) is a bare
+    bracket, a space between it and a leaf: what follows a bracket at once is its name."""
     texts: list[str] = []
     for root in roots:
         words: list[str] = []
@@ -65,10 +67,9 @@ def write_brackets(child_ptr: list[int], child_index: list[int], roots: list[int
                 words[-1] += row
                 continue
             children = child_index[child_ptr[row] : child_ptr[row + 1]]
+            name = "" if labels[row] is None else str(labels[row])
+            words.append("(" + name if children else name or "()")
             if children:
-                words.append("(" + ("" if labels[row] is None else str(labels[row])))
                 stack += [")", *reversed(children)]
-            else:
-                words.append(str(labels[row]))
-        texts.append(" ".join(words).replace("( ", "("))
+        texts.append(_INSIDE.sub("(", " ".join(words)))
     return texts

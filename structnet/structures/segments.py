@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -43,9 +44,12 @@ class Segments:
         return self
 
     @classmethod
-    def from_lengths(cls, lengths: Tensor) -> Segments:
-        """From the number of rows of each segment, `[S]`."""
-        lengths = as_index(torch.as_tensor(lengths), "lengths")
+    def from_lengths(cls, lengths: Tensor | Sequence[int]) -> Segments:
+        """From the number of rows of each segment, `[S]`; a list will do."""
+        given = torch.as_tensor(lengths)
+        if not isinstance(lengths, Tensor) and not given.numel():
+            given = given.long()  # an empty list has no type of its own
+        lengths = as_index(given, "lengths")
         if lengths.numel() and int(lengths.min()) < 0:
             raise StructureError("lengths >= 0", f"{int(lengths.min())}", "lengths.clamp(min=0)")
         return cls.trusted(torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]))

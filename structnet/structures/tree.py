@@ -179,13 +179,18 @@ class Tree:
     # from elsewhere -----------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_edges(cls, source: Tensor, child: Tensor, num_nodes: int, ptr: Tensor | None = None) -> Tree:
-        """From parent -> child edges; the order of a node's children is the order of its edges."""
+    def from_edges(
+        cls, source: Tensor, child: Tensor, num_nodes: int | None = None, ptr: Tensor | None = None
+    ) -> Tree:
+        """From parent -> child edges; the order of a node's children is the order of its edges. Without `num_nodes`
+        the last node is the last one that has an edge."""
         source = as_index(source, "source")
         child = as_index(child, "child", source.device)
         if source.numel() != child.numel():
             got = f"{source.numel()} sources, {child.numel()} children"
             raise StructureError("a source and a child for every edge", got, "source, child = edge_index")
+        if num_nodes is None:
+            num_nodes = int(torch.maximum(source, child).max()) + 1 if child.numel() else 0
         check_range(source, num_nodes, "source")
         order = source.argsort(stable=True)
         child_ptr = Segments.from_lengths(torch.bincount(source, minlength=num_nodes)).ptr
@@ -222,7 +227,8 @@ class Tree:
         return tree, [label for _, labels in parsed for label in labels]
 
     def to_brackets(self, labels: Sequence) -> list[str]:
-        """One text per root such as `((a b) c)`, from the label of each row (None: no name), for `from_brackets`."""
+        """One text per root such as `(MAX 2 9 (MIN 4 7))`, from the label of each row (None: no name), for
+        `from_brackets` with or without `labelled`: hence the space in `(( a b) c)`, where no row inside has a name."""
         arrays = (self.child_ptr.tolist(), self.child_index.tolist(), self.roots.tolist())
         return parsing.write_brackets(*arrays, labels)
 
@@ -243,6 +249,9 @@ class Tree:
         """From a PyG `Data` or `Batch` with child -> parent edges in `edge_index`; children in edge order."""
         if getattr(data, "edge_index", None) is None:
             raise StructureError("data with an edge_index, child -> parent", "none", "Data(edge_index=..., num_nodes=)")
+        if np.ndim(data.edge_index) != 2 or len(data.edge_index) != 2:
+            got = f"shape {tuple(np.shape(data.edge_index))}"
+            raise StructureError("an edge_index [2, E], child -> parent", got, "torch.stack([child, parent])")
         child, source = data.edge_index
         return cls.from_edges(source, child, data.num_nodes, getattr(data, "ptr", None))
 

@@ -34,6 +34,7 @@ TASKS = {"listops": "structnet.systems.listops", "logic": "structnet.systems.log
 # task name -> function(model, split) -> captions and SVG pictures for the report
 PICTURES: dict[str, Callable[..., list[tuple[str, str]]]] = {
     "listops": example_trees, "links": link_pictures, "forecast": forecast_pictures}  # fmt: skip
+NEEDED = {"task": str, "model": str, "model_args": dict, "task_args": dict}  # in the settings.json of a run
 SHIPPED = Path(__file__).parents[1] / "checkpoints"
 
 
@@ -123,7 +124,7 @@ def open_run(where: str | Path, **overrides: Any) -> Run:
     if not (folder / "settings.json").exists():
         shipped = ", ".join(shipped_names()) or "none"
         raise StructureError(f"a run folder, or a shipped checkpoint out of {shipped}", repr(str(where)), "its path")
-    config = json.loads((folder / "settings.json").read_text())
+    config = _read(folder / "settings.json")
     system = find(config["task"], config["model"])
     for name in overrides:
         if name not in system.known_arguments():
@@ -132,6 +133,19 @@ def open_run(where: str | Path, **overrides: Any) -> Run:
     system = replace(system, model_args={**config["model_args"], **overrides}, settings=settings,
                      task_args=config["task_args"])  # fmt: skip
     return Run(folder, config["task"], config["model"], system, config.get("init", ""))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The settings of a run, with all that it takes to build its task and model."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, or no text at all
+        raise StructureError(f"JSON in {path}", str(error), "the settings.json that structnet train wrote") from error
+    for name, kind in NEEDED.items():
+        if not isinstance(config, dict) or not isinstance(config.get(name), kind):
+            got = f"{path} without {name}"
+            raise StructureError(f"{', '.join(NEEDED)} of a run", got, "the settings.json that structnet train wrote")
+    return config
 
 
 def _some(names: list[str]) -> str:

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from structnet.errors import StructureError
 from structnet.models import BeamTreeClassifier, BeamTreeEncoder
 from structnet.structures import Segments
 from tests.models import beam_reference
@@ -68,6 +69,16 @@ def test_gumbel_tree_explores_in_training_and_is_greedy_in_evaluation():
     assert values.std(0).max() > 1e-3
     model.eval()
     torch.testing.assert_close(model(x, segments), model.encode(x, segments).value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("beam, relaxation", [(3, "one_soft"), (1, "straight_through")])
+def test_an_empty_segment_is_named_in_training_too(beam, relaxation):
+    model, segments = relaxed(beam, relaxation), Segments.from_lengths([2, 0, 3])
+    for mode in (True, False):
+        with pytest.raises(StructureError, match="segment 1 without rows"):
+            model.train(mode)(torch.zeros(5, 6, dtype=torch.float64), segments)
+    with pytest.raises(StructureError, match="5 leaf rows"):
+        model.train()(torch.zeros(4, 6, dtype=torch.float64), Segments.from_lengths([2, 3]))
 
 
 def test_relaxed_training_leaves_evaluation_alone():

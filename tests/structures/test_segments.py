@@ -25,6 +25,9 @@ def test_no_segments_and_no_rows():
     assert Segments(torch.tensor([0])).max_length == 0
     assert Segments(torch.tensor([0, 0, 0])).index.numel() == 0
     assert Segments.from_index(torch.tensor([], dtype=torch.int64), 2).lengths.tolist() == [0, 0]
+    for none in ([], (), np.array([])):
+        assert Segments.from_lengths(none).ptr.tolist() == [0]
+    assert Segments.from_lengths([2, 0]).ptr.tolist() == [0, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,8 @@ def test_bad_index_and_lengths():
         Segments.from_index(torch.tensor([0, 2]), 2)
     with pytest.raises(StructureError, match="lengths >= 0"):
         Segments.from_lengths(torch.tensor([1, -1]))
+    for lengths in ([1.5], torch.tensor([])):
+        with pytest.raises(StructureError, match="integer dtype"):
+            Segments.from_lengths(lengths)
+    with pytest.raises(StructureError, match="one dimension"):
+        Segments.from_lengths([[]])

@@ -161,19 +161,26 @@ def test_from_plain_pyg_data():
     assert children_of(Tree.from_data(Batch.from_data_list([data, data])))[4:] == [[5, 6], [7], [], []]
 
 
+def test_as_many_nodes_as_the_edges_name():
+    none = P([], dtype=torch.int64)
+    assert children_of(Tree.from_edges(P([0, 0]), P([1, 3]), None)) == [[1, 3], [], [], []]
+    assert children_of(Tree.from_edges(P([2, 2]), P([0, 1]))) == [[], [], [0, 1]]
+    assert Tree.from_edges(none, none, None).num_nodes == 0
+
+
 def test_from_brackets_and_tuples():
     tree, labels = Tree.from_brackets("[MAX 2 9 [MIN 4 7 ] 0 ]", labelled=True)
     assert labels == ["MAX", "2", "9", "MIN", "4", "7", "0"] and children_of(tree)[0] == [1, 2, 3, 6]
     bare, words = Tree.from_brackets(["((a b) c)", "d"])
     assert words == [None, None, "a", "b", "c", "d"] and bare.num_trees == 2 and bare.roots.tolist() == [0, 5]
-    assert tree.to_brackets(labels) == ["(MAX 2 9 (MIN 4 7) 0)"] and bare.to_brackets(words) == ["((a b) c)", "d"]
+    assert tree.to_brackets(labels) == ["(MAX 2 9 (MIN 4 7) 0)"] and bare.to_brackets(words) == ["(( a b) c)", "d"]
     same, values = Tree.from_tuples((("a", "b"), "c"))
     assert values == words[:5] and torch.equal(same.child_index, bare.unbatch()[0].child_index)
     deep = None
     for _ in range(20_000):
         deep = (deep, 1)
     chain, labels = Tree.from_tuples(deep)
-    assert chain.heights.max() == 20_000 and len(chain.to_brackets(labels)[0]) == 20_000 * len('( 1)') + len('None')
+    assert chain.heights.max() == 20_000 and len(chain.to_brackets(labels)[0]) == 20_000 * len('( 1)') + len('()')
 
 
 @given(structures())
@@ -183,6 +190,26 @@ def test_brackets_both_ways(tree: Tree):
     for node, below in enumerate(children_of(again)):
         assert [int(rows[child]) for child in below] == children[int(rows[node])]
     assert [int(rows[root]) for root in again.roots] == tree.roots.tolist()
+
+
+@given(structures(), st.data())
+def test_names_come_back_from_brackets(tree: Tree, data):
+    """Some rows have no name, leaves among them."""
+    names = [data.draw(st.sampled_from((None, f"n{row}"))) for row in range(tree.num_nodes)]
+    numbered, rows = Tree.from_brackets(tree.to_brackets(range(tree.num_nodes)), labelled=True)
+    again, labels = Tree.from_brackets(tree.to_brackets(names), labelled=True)
+    assert labels == [names[int(row)] for row in rows] and children_of(again) == children_of(numbered)
+
+
+@pytest.mark.parametrize("text", ["( a b)", "()", "(())", "(( a b) c)", "((() a) (X ()) ( y (Z w)))"])
+def test_nameless_brackets_both_ways(text):
+    for labelled in (True, False):
+        tree, labels = Tree.from_brackets(text, labelled=labelled)
+        again, names = Tree.from_brackets(tree.to_brackets(labels), labelled=labelled)
+        assert names == labels and children_of(again) == children_of(tree)
+        assert not labelled or tree.to_brackets(labels) == [text]
+    empty, labels = Tree.from_tuples(())
+    assert labels == [None] and empty.to_brackets(labels) == ["()"]
 
 
 def test_networkx_both_ways():
@@ -214,6 +241,9 @@ P = torch.tensor
         (lambda: Tree.from_edges(P([0, 1]), P([2, 2]), 3).parent, "node 2 with 2 parents"),
         (lambda: Tree.from_edges(P([0, 0]), P([1]), 2), "2 sources, 1 children"),
         (lambda: Tree.from_data(Data(num_nodes=2)), "an edge_index"),
+        (lambda: Tree.from_data(Data(edge_index=P([[1], [0], [0]]), num_nodes=2)), "got shape (3, 1)"),
+        (lambda: Tree.from_data(Data(edge_index=P([1, 0]), num_nodes=2)), "got shape (2,)"),
+        (lambda: Tree.from_edges(P([-1]), P([0]), None), "source[0] = -1"),
         (lambda: Tree.from_networkx(nx.path_graph(3)), "a networkx.DiGraph"),
         (lambda: Tree.from_brackets([]), "at least one text"),
         (lambda: Tree.batch([]), "at least one tree"),

@@ -17,10 +17,14 @@ SYMBOLS = ".123456789ABCDEFGHIJKLMNOP"  # the digits of up to 25 x 25; 0 also me
 def parse_board(text: str, where: str = "the board") -> list[int]:
     """Digits of one board, 0 = empty. Accepts `.` or `0` for empty cells, letters above 9, and white space.
 
-    Raises StructureError for a wrong length, an unknown symbol or contradictory givens (naming the two cells).
+    Raises StructureError for a wrong length (or one above 25 x 25), an unknown symbol or contradictory givens (naming
+    the two cells).
     """
     text = "".join(text.split()).upper()
-    board = board_of(len(text)) if text else board_of(0)
+    board = board_of(len(text))
+    if board.size >= len(SYMBOLS):
+        got = f"{board.size} x {board.size} in {where}"
+        raise StructureError("a board of at most 25 x 25 cells", got, "81, 16, 36, 256 or 625 characters")
     digits = []
     for at, symbol in enumerate(text):
         value = 0 if symbol == "0" else SYMBOLS.find(symbol)
@@ -89,9 +93,9 @@ def _table(texts: list[str], cells: int) -> np.ndarray:
 
 
 def _consistent(boards: np.ndarray) -> bool:
-    """Whether no row, column or box of any board holds a digit twice."""
+    """Whether no row, column or box of any board holds a digit twice, and there are symbols for all digits."""
     board = board_of(boards.shape[1])
-    if boards.max(initial=0) > board.size:
+    if boards.max(initial=0) > board.size or board.size >= len(SYMBOLS):
         return False
     held = boards[:, :, None] == np.arange(1, board.size + 1, dtype=np.uint8)
     held = held.reshape(len(boards), -1)
