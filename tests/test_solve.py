@@ -126,7 +126,7 @@ def test_rounds_are_at_least_one(rounds, oracle, capsys):
     assert stop.value.code == 2 and "--rounds" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["nothere.csv", "NotHere.TXT", "a.tsv", "some/where", "../nothere", "x" * 300 + ".csv"])
+@pytest.mark.parametrize("name", ["nothere.csv", "NotHere.TXT", "a.tsv", "a/b", "../nothere", "x" * 300 + ".csv"])
 def test_a_missing_file_is_not_taken_for_a_board(name, oracle, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["solve", name]) == 2

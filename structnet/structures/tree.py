@@ -179,9 +179,7 @@ class Tree:
     # from elsewhere -----------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_edges(
-        cls, source: Tensor, child: Tensor, num_nodes: int | None = None, ptr: Tensor | None = None
-    ) -> Tree:
+    def from_edges(cls, source: Tensor, child: Tensor, num_nodes: int | None = None, ptr: Tensor | None = None) -> Tree:
         """From parent -> child edges; the order of a node's children is the order of its edges. Without `num_nodes`
         the last node is the last one that has an edge."""
         source = as_index(source, "source")
