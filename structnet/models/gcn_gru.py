@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from structnet.cells.graph_filters import ChebyshevFilter, graph_operators, normalised_adjacency
-from structnet.cells.graph_recurrent import CELLS
+from structnet.cells.graph_recurrent import CELLS, GraphLSTMCell
 from structnet.errors import StructureError
-from structnet.unroll import unroll_snapshots
+from structnet.unroll import check_shapes, unroll_snapshots
 
 
 class GCNGRU(nn.Module):
@@ -25,6 +25,9 @@ class GCNGRU(nn.Module):
 
     Call `out, state = model(data, state)`, or `series`; the state is a row per node (None at the start, and for
     "none"). The node set is the same in all snapshots (`carry_rows` moves a state to another).
+
+    Raises:
+        StructureError: an unknown cell, a snapshot without x, or a state that does not fit.
     """
 
     def __init__(self, in_channels: int, hidden: int, num_layers: int = 2, cell: str = "gru"):
@@ -40,19 +43,23 @@ class GCNGRU(nn.Module):
     def forward(self, data: Data, state: Any = None) -> tuple[Tensor, Any]:
         (adjacency,) = graph_operators(normalised_adjacency, data)
         x = data.x
-        assert x is not None
+        if x is None:
+            raise StructureError("data.x of [N, F]", "no x", "Data(x=x, edge_index=edge_index)")
         for weight in self.weights:
             narrow = weight.shape[0] <= weight.shape[1]
             x = ((adjacency @ x) @ weight if narrow else adjacency @ (x @ weight)).relu()
         if self.cell is None:
             return x, state
+        if state is not None:
+            check_shapes(state, (tuple(x.shape),) * 2 if isinstance(self.cell, GraphLSTMCell) else tuple(x.shape))
         state = self.cell.step(self.cell.project(x, ()), state, ())
         return (state[0] if isinstance(state, tuple) else state), state
 
     def series(
-        self, snapshots: Sequence[Data], state: Any = None, only_last: bool = False
+        self, snapshots: Iterable[Data], state: Any = None, only_last: bool = False
     ) -> tuple[list[Tensor], Any]:
         """All snapshots, or with `only_last` the last one's output alone: a list of `[N, D]`, and the last state."""
+        snapshots = list(snapshots)
         if only_last and self.cell is None:
             snapshots = snapshots[-1:]
         outputs, state = unroll_snapshots(self, snapshots, state)

@@ -136,3 +136,19 @@ def test_node_classes_over_changing_nodes(encoder):
     model = NodeClassifier(4, 5, encoder, 6).double()
     out = model([*snapshots(1, 7), *snapshots(1, 3)])
     assert out.shape == (3,)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_what_a_recurrent_baseline_cannot_read(cell):
+    model, (data, *_) = GCNGRU(4, 3, cell=cell).double(), snapshots()
+    _, state = model(data)
+    with pytest.raises(StructureError, match="got no x"):
+        model(Data(edge_index=data.edge_index, num_nodes=len(data.x)), state)
+    narrow = tuple(part[:, :2] for part in state) if cell == "lstm" else state[:, :2]
+    with pytest.raises(StructureError, match="a state of shape"):
+        model(data, narrow)
+
+
+def test_the_last_of_a_generator():
+    model, graphs = GCNGRU(4, 3, cell="none").double(), snapshots()
+    assert torch.equal(model.series(iter(graphs), only_last=True)[0][0], model(graphs[-1])[0])
