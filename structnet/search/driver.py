@@ -68,14 +68,23 @@ def _write(states: State, at: int, rows: State) -> int:
     return last
 
 
-def _check(leaves: State, segments: Segments | Starts, starts: Starts, options: Options) -> None:
-    if isinstance(segments, Segments) and num_rows(leaves) != segments.num_rows:
-        raise StructureError(
-            f"{segments.num_rows} leaf rows (segments.num_rows)", f"{num_rows(leaves)}", "matching ptr"
-        )
-    lengths = starts.lists.lengths
+def check_leaves(leaves: State, segments: Segments) -> None:
+    """Every row belongs to a segment, and every segment has one."""
+    if num_rows(leaves) != segments.num_rows:
+        got = f"{num_rows(leaves)}"
+        raise StructureError(f"{segments.num_rows} leaf rows (segments.num_rows)", got, "matching ptr")
+    _check_lists(segments.lengths)
+
+
+def _check_lists(lengths: Tensor) -> None:
     if len(lengths) and int(lengths.min()) == 0:
         place = int(lengths.argmin())
         raise StructureError("at least one leaf per segment", f"segment {place} without rows", "to drop empty segments")
+
+
+def _check(leaves: State, segments: Segments | Starts, starts: Starts, options: Options) -> None:
+    if isinstance(segments, Segments):
+        check_leaves(leaves, segments)
+    _check_lists(starts.lists.lengths)
     if options.beam < 1:
         raise StructureError("beam >= 1", f"{options.beam}", "beam=5")

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from structnet.errors import StructureError
-from structnet.search.driver import Scorer
+from structnet.search.driver import Scorer, check_leaves
 from structnet.search.replay import logsumexp
 from structnet.structures import Segments
 
@@ -69,7 +68,7 @@ def soft_value(
     Raises:
         StructureError: rows do not fit, an empty segment.
     """
-    _check(leaves, segments)
+    check_leaves(leaves, segments)
     alone = segments.lengths == 1
     alive, nodes = (~alone).nonzero().flatten(), segments.lengths[~alone]
     values, order = [leaves[segments.ptr[:-1][alone]]], [alone.nonzero().flatten()]
@@ -88,14 +87,6 @@ def soft_value(
         at = Places.of(nodes)
         pairs = _compose(cell, x, pairs, at, choice.beam[~last], choice.place[~last])
     return torch.cat(values)[torch.cat(order).argsort()]
-
-
-def _check(leaves: Tensor, segments: Segments) -> None:
-    if len(leaves) != segments.num_rows:
-        raise StructureError(f"{segments.num_rows} leaf rows (segments.num_rows)", f"{len(leaves)}", "matching ptr")
-    if segments.num_segments and int(segments.lengths.min()) == 0:
-        place = int(segments.lengths.argmin())
-        raise StructureError("at least one leaf per segment", f"segment {place} without rows", "to drop empty segments")
 
 
 def _one_soft(scores: Tensor, log_p: Tensor, at: Places, beam: int, noise: bool) -> Choice:

@@ -1,6 +1,5 @@
 """Laws and equations of every aggregator, in float64."""
 
-import gc
 from dataclasses import replace
 
 import pytest
@@ -16,7 +15,6 @@ from structnet.aggr import (
     PhaseAggregation,
     TopKAggregation,
     TopRowsAggregation,
-    groups,
 )
 from structnet.aggr.fold import fold
 from structnet.aggr.groups import group
@@ -106,66 +104,6 @@ def test_bad_index_is_said(name):
     module, (x, index) = build(name), sets([2, 3])
     with pytest.raises(ValueError, match="dim_size"):
         module(x, index, dim_size=1)
-
-
-@everyone
-@pytest.mark.parametrize("ptr", [[0, 2, 9], [0, 2, 4], [0, 60_000, 5], [1, 2, 5]])
-def test_a_pointer_that_does_not_fit_is_said(name, ptr):
-    module, (x, index) = build(name), sets([2, 3])
-    with pytest.raises(StructureError):
-        module(x, ptr=torch.tensor(ptr))
-    with pytest.raises(StructureError):
-        module(x, index[:-1], dim_size=2)
-
-
-@everyone
-def test_narrow_indices(name):
-    module, (x, index) = build(name), sets([2, 3])
-    assert close(module(x, index.int(), dim_size=2), module(x, index, dim_size=2), 0)
-    assert close(module(x, ptr=torch.tensor([0, 2, 5], dtype=torch.int32)), module(x, index, dim_size=2), 0)
-
-
-@everyone
-def test_nothing_is_kept_for_longer_than_its_index(name):
-    module, (x, index) = build(name), sets([2, 3])
-    gc.collect()
-    before = len(groups._KEPT)
-    for _ in range(3):
-        module(x, ptr=torch.tensor([0, 2, 5]))
-        module(x, index.clone(), dim_size=2)
-    gc.collect()
-    assert len(groups._KEPT) == before
-
-
-@everyone
-def test_training_after_inference_mode_on_the_same_index(name):
-    module, (x, _) = build(name), sets([2, 3])
-    index = torch.tensor([1, 0, 1, 0, 1])
-    with torch.inference_mode():
-        module(x, index, dim_size=2)
-    module(x.requires_grad_(), index, dim_size=2).sum().backward()
-    assert x.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("name", ["logsumexp", "attention"])
-def test_numbers_that_are_none_stay_visible_and_in_their_set(name):
-    module, (x, index) = build(name), sets([2, 3])
-    x[0] = torch.nan
-    out = module(x, index, dim_size=3)
-    assert out[0].isnan().all() and not out[1:].isnan().any()
-    if name == "logsumexp":
-        x[0] = torch.inf
-        assert (module(x, index, dim_size=3)[0] == torch.inf).all()
-
-
-@everyone
-def test_under_autocast(name):
-    module, (x, index) = build(name, torch.float32), sets([2, 3], dtype=torch.float32)
-    x.requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
-        out = module(x, index, dim_size=3)
-    out.float().sum().backward()
-    assert x.grad.isfinite().all()
 
 
 @everyone
