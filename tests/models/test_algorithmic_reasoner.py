@@ -6,9 +6,10 @@ import torch
 
 from structnet.datasets.algorithms import ALGORITHMS
 from structnet.errors import StructureError
-from structnet.models.algorithmic_reasoner import triples
+from structnet.models.algorithmic_reasoner import ReasonerOutput, triples
 from structnet.systems.algorithms import AGGREGATORS, Reasoner
 from structnet.tasks.algorithms import Algorithms, collate
+from structnet.tasks.task import Batch
 
 WIDTH = 5
 
@@ -126,9 +127,6 @@ def perfect(data, kinds, stage):
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_truth_scores_one_and_loses_nothing(name):
     task, data = Algorithms(name), collate(ALGORITHMS[name], runs(name, [5, 8, 5]))
-    from structnet.models.algorithmic_reasoner import ReasonerOutput
-    from structnet.tasks.task import Batch
-
     hints = perfect(data, task.probes, data.hints)
     output = ReasonerOutput(perfect(data, task.probes, data.outputs), {
         key: (data.hints[key] if task.probes[key].kind == "scalar" else value)[1:]
@@ -139,6 +137,37 @@ def test_truth_scores_one_and_loses_nothing(name):
     assert (scores["score"] == 1).all() and task.summary(scores, {})["score"] == 1
     wrong = output._replace(outputs={key: -value for key, value in output.outputs.items()})
     assert task.summary(task.score(wrong, batch), {})["score"] < 0.3
+
+
+@pytest.mark.parametrize("name", ["quickselect", "bfs", "heapsort", "graham_scan", "bridges"])
+def test_the_loss_run_by_run_and_step_by_step(name):
+    """Hints only as long as a run lasts, and of one run at a time."""
+    several = runs(name, [4, 6, 5], seed=3)
+    model, task, data = build(name), Algorithms(name), collate(ALGORITHMS[name], several)
+    output, alone = model(data), [collate(ALGORITHMS[name], [run]) for run in several]
+    said = [model(single) for single in alone]
+    steps = sum(run.length - 1 for run in several)
+    total = sum(one(task, single, key, out.outputs[key], single.outputs[key]) / 3
+                for single, out in zip(alone, said) for key in output.outputs)  # fmt: skip
+    for single, out, run in zip(alone, said, several):
+        for key, logits in out.hints.items():
+            for t in range(run.length - 1):
+                total += one(task, single, key, logits[t], single.hints[key][t + 1]) / steps / len(out.hints)
+    assert task.loss(output, Batch((data,), data, 3)).item() == pytest.approx(total.item(), rel=1e-6)
+
+
+def one(task, data, key, logits, target):
+    """The loss of one probe of one run."""
+    kind, n = task.probes[key].kind, len(data.graph)
+    if kind == "mask_one":
+        return -(logits.log_softmax(0) * target).sum()
+    if kind == "pointer":
+        return -logits.view(n, n).log_softmax(1).flatten()[target].mean()
+    if kind == "categorical":
+        return -(logits.log_softmax(-1) * target).sum(-1).mean()
+    if kind == "mask":
+        return -(target * logits.sigmoid().log() + (1 - target) * (-logits).sigmoid().log()).mean()
+    return (logits - target).square().mean()
 
 
 def test_masks_are_pooled_before_f1():
