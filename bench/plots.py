@@ -24,7 +24,7 @@ def draw(lines: list[dict], folder: Path) -> list[Path]:
 def picture(name: str, sizes: dict[int, dict], folder: Path) -> Path:
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6, 5.5), layout="constrained")
     for form in dict.fromkeys(form for forms in sizes.values() for form in forms):
         points = sorted((size, forms[form]["median_s"]) for size, forms in sizes.items() if form in forms)
         axes.loglog(*zip(*points), marker="o", linestyle="--" if form.startswith("copy") else "-", label=form)
@@ -32,7 +32,7 @@ def picture(name: str, sizes: dict[int, dict], folder: Path) -> Path:
     axes.set_ylabel("CPU seconds, median")
     axes.set_title(name)
     axes.grid(True, which="both", alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     path = folder / f"{name.replace('/', '-')}.png"
     figure.savefig(path, dpi=120)
     plt.close(figure)
