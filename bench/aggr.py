@@ -3,6 +3,7 @@
 python bench/aggr.py --laws     # max difference of a set's value alone and in 100 random batches
 python bench/aggr.py --speed    # forward + backward, interleaved, CPU seconds of one thread
 python bench/aggr.py --small    # the size that PyG's own can still allocate
+python bench/aggr.py --residual RUN ...  # how far the folds of trained `sets` runs are from associative
 python bench/aggr.py --packed   # torch's packed GRU beside ours, on the graph of --speed
 """
 
@@ -21,6 +22,7 @@ from torch import nn
 from torch_geometric.nn import aggr as pyg
 
 from structnet import aggr
+from structnet.systems import open_run
 
 WIDTH = 64
 
@@ -97,6 +99,19 @@ def laws() -> dict[str, float]:
     return found
 
 
+def residuals(folders: list[str]) -> None:
+    """||x(yz) - (xy)z||^2 over the folds of 256 sets, beside the mean ||value||^2, of trained `sets` runs."""
+    for folder in folders:
+        run = open_run(folder)
+        model, split = run.weights().eval(), run.system.task(**run.system.task_args).split("validation")
+        values: list[torch.Tensor] = []
+        model.aggregator.register_forward_hook(lambda module, given, out, kept=values: kept.append(out))
+        with torch.no_grad(), aggr.collect_losses() as losses:
+            model(*split.batch(torch.arange(256)).inputs)
+        residual, scale = float(losses.mean("associativity")), float(values[0].square().sum(-1).mean())
+        print(f"  {folder:24} {residual:.2e} of {scale:.2e}: {residual / scale:.2e}")
+
+
 def one(name: str, index: torch.Tensor, nodes: int) -> float:
     """CPU seconds of one forward and backward."""
     torch.manual_seed(0)
@@ -160,6 +175,7 @@ if __name__ == "__main__":
     for flag in ("--laws", "--speed", "--small"):
         parser.add_argument(flag, action="store_true")
     parser.add_argument("--packed", action="store_true", help="packed nn.GRU beside ours, once: minutes")
+    parser.add_argument("--residual", nargs="+", metavar="RUN", help="how far trained folds are from associative")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -169,6 +185,8 @@ if __name__ == "__main__":
     if options.laws:
         for name, worst in laws().items():
             print(f"  {name:14} {worst:.1e}")
+    if options.residual:
+        residuals(options.residual)
     if options.speed:
         table([*OURS, *PEERS], "speed", options.repeats)
         table([*OURS, *PEERS], "hub", options.repeats)
