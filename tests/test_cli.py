@@ -219,8 +219,9 @@ def test_unknown_flags_are_refused(flags, capsys):
 def test_evaluate_refuses_unknown_splits_and_rounds(run, capsys):
     assert main(["evaluate", str(run), "--splits", "near-iid"]) == 2
     assert main(["evaluate", str(run), "--rounds", "3"]) == 2
+    assert main(["evaluate", str(run), "--splits", "validation", "--wrong", "wrong.tsv"]) == 2
     error = capsys.readouterr().err
-    assert "near_iid" in error and "--rounds" in error
+    assert "near_iid" in error and "--rounds" in error and "--wrong" in error
 
 
 def test_help_and_info(capsys):

@@ -149,8 +149,18 @@ def test_the_shipped_checkpoint_is_marked_at_several_numbers_of_rounds(tmp_path,
     assert list(splits) == [f"{path} @1", f"{path} @24"]
     assert splits[f"{path} @24"]["accuracy"] == 1.0 and splits[f"{path} @24"]["invalid"] == 0.0
     assert splits[f"{path} @1"]["accuracy"] == 0.0 and splits[f"{path} @24"]["by"]["guesses_log2"]["0"]["count"] == 2
-    assert main(["evaluate", "sudoku", "--data", str(path), "--rounds", "x"]) == 2
-    assert "whole numbers" in capsys.readouterr().err
+    for rounds in ("x", "0", "8,0"):
+        assert main(["evaluate", "sudoku", "--data", str(path), "--rounds", rounds]) == 2
+        assert "above 0" in capsys.readouterr().err
+
+
+def test_wrong_answers_are_written_as_they_stood(tmp_path, capsys):
+    data, wrong = tmp_path / "data.csv", tmp_path / "wrong.csv"
+    hard = ".................1.....2.3......3.2...1.4......5....6..3......4.7..8...962...7..."
+    data.write_text(f"{PUZZLE},{SOLUTION}\n{hard}\n{PUZZLE}\n")
+    for rounds, lines in (("1", [f"{PUZZLE},{SOLUTION}", hard, PUZZLE]), ("10", [hard]), ("64", [])):
+        assert main(["evaluate", "sudoku", "--data", str(data), "--rounds", rounds, "--wrong", str(wrong)]) == 0
+        assert wrong.read_text().splitlines() == lines
 
 
 def test_the_shipped_checkpoint_solves_an_easy_board(tmp_path, capsys):

@@ -25,6 +25,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--halt", type=int, default=None, help="boards stop when valid, looked at every so many rounds")
     parser.add_argument("--limit", type=NonNegativeInt, default=0, help="only the first rows of each split, 0 for all")
     parser.add_argument("--by", type=str, default="", help="also by these keys, e.g. operator,arguments")
+    parser.add_argument("--wrong", type=str, default="", help="write the rows answered wrongly to this file")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     options = parser.parse_args(argv)
     runs = _runs(options)
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
         floors = floors_of(task, wanted)
     results = {}
     for suffix, run in runs.items():
-        marked = mark(run, wanted, options.limit, from_file=options.data is not None)
+        marked = mark(run, wanted, options.limit, from_file=options.data is not None, wrong=options.wrong)
         results |= {name + suffix: result for name, result in marked.items()}
     if options.json:
         found = {"run": options.run, "task": run.task, "model": run.model, "splits": results}
@@ -56,9 +57,9 @@ def main(argv: list[str]) -> int:
 def _runs(options: Any) -> dict[str, Run]:
     """The run for each number of rounds, by what is added to the names of its splits (nothing if there is one)."""
     counts = options.rounds.split(",") if options.rounds else []
-    wrong = [count for count in counts if not count.isdecimal()]
+    wrong = [count for count in counts if not count.isdecimal() or not int(count)]
     if wrong:
-        raise StructureError("--rounds as whole numbers with commas between", repr(wrong[0]), "--rounds 16,32,64")
+        raise StructureError("--rounds as numbers above 0 with commas between", repr(wrong[0]), "--rounds 16,32,64")
     extra = _chosen(options)
     if len(counts) < 2:
         return {"": open_run(options.run, **extra, **({"rounds": int(counts[0])} if counts else {}))}
@@ -70,8 +71,10 @@ def _chosen(options: Any) -> dict[str, int]:
     return {name: getattr(options, name) for name in ("restarts", "halt") if getattr(options, name) is not None}
 
 
-def mark(run: Run, wanted: Sequence[str], rows: int = 0, from_file: bool = False) -> dict[str, dict[str, Any]]:
-    """Results per split (or file), progress on standard error."""
+def mark(
+    run: Run, wanted: Sequence[str], rows: int = 0, from_file: bool = False, wrong: str = ""
+) -> dict[str, dict[str, Any]]:
+    """Results per split (or file), progress on standard error; `wrong`: a file for the rows answered wrongly."""
     import torch
 
     from structnet.training import evaluate
@@ -79,13 +82,19 @@ def mark(run: Run, wanted: Sequence[str], rows: int = 0, from_file: bool = False
     task = run.system.task(**run.system.task_args)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = run.weights().to(device)
-    results = {}
+    results, lines = {}, []
     for name in wanted:
         split: Any = task.from_file(name) if from_file else task.split(name)
         if getattr(split, "wrong_labels", 0):
             told = f"{split.wrong_labels} of {len(split)} labels in {name} are not the value of their row"
             print(f"structnet: {told}; marked by the file", file=sys.stderr)
-        results[name] = evaluate(model, task, split, rows, device, progress=sys.stderr.isatty())
+        if wrong and not hasattr(split, "lines"):
+            raise StructureError("a task whose rows can be written to a file", task.name, "without --wrong")
+        missed: list[int] = []
+        results[name] = evaluate(model, task, split, rows, device, progress=sys.stderr.isatty(), wrong=missed)
+        lines += split.lines(torch.tensor(sorted(missed), dtype=torch.long)) if wrong else []
+    if wrong:
+        Path(wrong).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return results
 
 

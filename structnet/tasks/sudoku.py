@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from structnet.datasets.cache import cached
-from structnet.datasets.sudoku import generate, read_boards, reveal, solve
+from structnet.datasets.sudoku import format_board, generate, read_boards, reveal, solve
 from structnet.errors import StructureError
 from structnet.structures.constraints import is_solution
 from structnet.tasks.task import Batch, mean_scores
@@ -41,6 +41,11 @@ class SudokuSplit:
             keys["guesses_log2"] = guess_bands(puzzles)
         return Batch((puzzles.long(),), solutions.long(), len(rows), keys)
 
+    def lines(self, rows: Tensor) -> list[str]:
+        """Rows as they stand in a file: `puzzle,solution`, or the puzzle alone."""
+        pairs = zip(self.puzzles[rows].tolist(), self.solutions[rows].tolist())
+        return [",".join(format_board(board) for board in pair if any(board)) for pair in pairs]
+
 
 class Sudoku:
     """Solve Sudokus; marked by whole boards.
@@ -50,7 +55,8 @@ class Sudoku:
             each, a fixed 1,000 rows (of less than 5,000 a fifth) are held out; the rest train. The first file's are the
             validation split; every file's are a split named after it, those of generated boards "generated".
         reveals: most cells given away in a training puzzle.
-        rows: most training rows of each file, with commas between; nothing or 0 for all ("0,6000": a few hard ones).
+        rows: training rows of each file in an epoch, with commas between; nothing or 0 for all, fewer are the first,
+            more come again ("0,6000": a few hard boards among the others, or some hundreds of them often).
     """
 
     name = "sudoku"
@@ -70,7 +76,7 @@ class Sudoku:
         parts = [_parts(path) for path in self.files]
         if name == "train":
             used = list(zip(parts, self.rows))
-            puzzles, solutions = (torch.cat([part[i][: count or None] for part, count in used]) for i in (0, 1))
+            puzzles, solutions = (torch.cat([_as_many(part[i], count) for part, count in used]) for i in (0, 1))
             return SudokuSplit(name, puzzles, solutions, self.reveals)
         named = {"validation": parts[0], **dict(zip(self.splits, parts))}
         if name not in named:
@@ -97,6 +103,10 @@ class Sudoku:
         return {"accuracy": right.float(), "cells": cells, "invalid": 1 - valid.float()}
 
     summary = staticmethod(mean_scores)
+
+
+def _as_many(boards: Tensor, count: int) -> Tensor:
+    return boards[torch.arange(count) % len(boards)] if count else boards
 
 
 def guess_bands(puzzles: Tensor) -> Tensor:

@@ -47,6 +47,8 @@ class Split(Protocol):
         """The samples `rows`. In training `generator` is given, and augmentation is a pure function of it."""
         ...
 
+    # A split may have `lines(rows) -> list[str]`: rows as they stand in a file of the task (`evaluate --wrong`).
+
 
 class Task(Protocol):
     """A data set and what is asked of it.

@@ -34,8 +34,10 @@ def evaluate(
     rows: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = False,
+    wrong: list[int] | None = None,
 ) -> dict[str, Any]:
-    """Scores of `model` on `split` (its first `rows`, 0 for all).
+    """Scores of `model` on `split` (its first `rows`, 0 for all). Rows whose headline score is below 1 are added to
+    `wrong`.
 
     Returns the task's summary, `count`, and under `by` the headline score for each value of each key.
     """
@@ -46,8 +48,11 @@ def evaluate(
         for chosen in tqdm(budget_batches(sizes, BUDGET, MOST), split.name, disable=not progress, leave=False):
             batch = split.batch(chosen)
             moved = batch.to(device)
-            for name, value in task.score(model(*moved.inputs), moved).items():
+            found = task.score(model(*moved.inputs), moved)
+            for name, value in found.items():
                 scores.setdefault(name, []).append(value.cpu())
+            if wrong is not None:
+                wrong += chosen[next(iter(found.values())).cpu() < 1].tolist()
             for name, value in batch.keys.items():
                 keys.setdefault(name, []).append(value)
     flat_scores = {name: torch.cat(parts) for name, parts in scores.items()}

@@ -112,6 +112,9 @@ def test_the_task_holds_rows_out_and_marks_boards(tmp_path, monkeypatch):
             task.split(name)
     few = Sudoku(files=f"{path},{path}", rows="0,2").split("train")
     assert torch.equal(few.puzzles, torch.cat([train.puzzles, train.puzzles[:2]]))
+    many = Sudoku(files=f"{path},{path}", rows="2,30").split("train")
+    assert torch.equal(many.puzzles, torch.cat([train.puzzles[:2], *[train.puzzles] * 2, train.puzzles[:4]]))
+    assert torch.equal(many.solutions[2:15], train.solutions)
     with pytest.raises(StructureError, match="rows for 1 files"):
         Sudoku(files=str(path), rows="1,2")
 
