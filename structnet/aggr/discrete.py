@@ -44,7 +44,8 @@ class ModularAggregation(SetAggregation):
         if self.hard and not self.training:
             residue = logits.argmax(-1)
             total = residue.new_zeros(sets.size, self.heads).index_add(0, rows, residue) % self.modulus
-            return F.one_hot(total, self.modulus).to(x.dtype).flatten(1)
+            spoilt = x.new_zeros(total.shape).index_add(0, rows, 0 * logits.softmax(-1).sum(-1))  # NaN has no residue
+            return (F.one_hot(total, self.modulus) + spoilt.unsqueeze(-1)).flatten(1)
         return self._soft((self.sharpness * logits).softmax(-1), rows, sets.size).flatten(1)
 
     def _soft(self, p: Tensor, rows: Tensor, size: int) -> Tensor:
@@ -111,7 +112,7 @@ class FiniteMonoidAggregation(SetAggregation):
         return fold(p, identity.flatten(), [self.table()], "finite", sets.index, sets.ptr, sets.size)[0]
 
     def _certain(self, p: Tensor) -> Tensor:
-        return F.one_hot(p.argmax(-1), self.states).to(p.dtype) if self.hard and not self.training else p
+        return F.one_hot(p.argmax(-1), self.states) + 0 * p if self.hard and not self.training else p  # NaN stays
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.heads}, {self.states}, hard={self.hard})"

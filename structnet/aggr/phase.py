@@ -41,6 +41,7 @@ class PhaseAggregation(SetAggregation):
             parts = (turns * self.modulus).round().long()
             total = parts.new_zeros(sets.size, self.heads).index_add(0, rows, parts) % self.modulus
             angle = 2 * pi / self.modulus * total.to(x.dtype)
+            angle = angle.index_add(0, rows, 0 * turns)  # NaN is no whole number, and stays
         else:
             angle = 2 * pi * turns.new_zeros(sets.size, self.heads).index_add(0, rows, turns)
         return torch.cat([angle.cos(), angle.sin()], 1)
