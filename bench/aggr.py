@@ -103,9 +103,10 @@ def residuals(folders: list[str]) -> None:
     """||x(yz) - (xy)z||^2 over the folds of 256 sets, beside the mean ||value||^2, of trained `sets` runs."""
     for folder in folders:
         run = open_run(folder)
-        model, split = run.weights().eval(), run.system.task(**run.system.task_args).split("validation")
+        model, split = run.weights().eval(), run.system.open_task().split("validation")
         values: list[torch.Tensor] = []
-        model.aggregator.register_forward_hook(lambda module, given, out, kept=values: kept.append(out))
+        learned = model.get_submodule("aggregator")
+        learned.register_forward_hook(lambda module, given, out, kept=values: kept.append(out))
         with torch.no_grad(), aggr.collect_losses() as losses:
             model(*split.batch(torch.arange(256)).inputs)
         residual, scale = float(losses.mean("associativity")), float(values[0].square().sum(-1).mean())

@@ -13,6 +13,7 @@ from structnet.cli import VERBS, main
 from structnet.commands.train import parse
 from structnet.datasets.listops import splits
 from structnet.errors import StructureError
+from structnet.systems.system import SHIPPED
 from structnet.tasks import listops
 from structnet.training.checkpoint import take_weights
 
@@ -205,6 +206,17 @@ def test_a_broken_settings_file_is_named(settings, words, tmp_path, capsys):
         assert main(argv) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and words in error and str(tmp_path / "settings.json") in error
+
+
+@pytest.mark.parametrize("what", ["task_args", "model_args"])
+def test_an_unknown_argument_in_a_settings_file_is_named(what, tmp_path, capsys):
+    kept = SHIPPED / "sudoku"
+    config = json.loads((kept / "settings.json").read_text())
+    (tmp_path / "settings.json").write_text(json.dumps({**config, what: {"revels": 1}}))
+    (tmp_path / "model.safetensors").write_bytes((kept / "model.safetensors").read_bytes())
+    assert main(["evaluate", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{what} out of" in error and "'revels'" in error
 
 
 @pytest.mark.parametrize("flags", [["--learning_rate", "1"], ["--model_args.widht", "3"], ["--schedule", "cosin"]])

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     runs = _runs(options)
     run = next(iter(runs.values()))
-    task = run.system.task(**run.system.task_args)
+    task = run.system.open_task()
     floors = {}
     if options.data is not None:
         wanted = [options.data]
@@ -79,7 +79,7 @@ def mark(
 
     from structnet.training import evaluate
 
-    task = run.system.task(**run.system.task_args)
+    task = run.system.open_task()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = run.weights().to(device)
     results, lines = {}, []

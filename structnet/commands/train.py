@@ -50,7 +50,7 @@ def fit(run: Run, model: Any, rows: int) -> int:
     from structnet.training import Diverged, Trainer
 
     system = run.system
-    task = system.task(**system.task_args)
+    task = system.open_task()
     trainer = Trainer(model, task, system.settings, run.folder)
     if trainer.rank == 0:
         count = sum(p.numel() for p in model.parameters())

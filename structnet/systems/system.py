@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -52,12 +52,13 @@ class System:
         """Names that `model_args` may have, those that the model passes on included."""
         return ArgumentParser().add_class_arguments(self.model)
 
+    def open_task(self) -> Task:
+        _check_names("task_args", self.task_args, ArgumentParser().add_class_arguments(self.task))
+        return self.task(**self.task_args)
+
     def build(self, seed: int | None = None) -> nn.Module:
         """The model, its weights drawn from the run's seed."""
-        known = self.known_arguments()
-        for name in self.model_args:
-            if name not in known:
-                raise StructureError(f"model_args out of {', '.join(known)}", repr(name), "one of these names")
+        _check_names("model_args", self.model_args, self.known_arguments())
         torch.manual_seed(stream(self.settings.seed if seed is None else seed).initial_seed())
         return self.model(**self.model_args)
 
@@ -146,6 +147,12 @@ def _read(path: Path) -> dict[str, Any]:
             got = f"{path} without {name}"
             raise StructureError(f"{', '.join(NEEDED)} of a run", got, "the settings.json that structnet train wrote")
     return config
+
+
+def _check_names(what: str, given: Iterable[str], known: list[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise StructureError(f"{what} out of {', '.join(known) or 'none'}", repr(name), "one of these names")
 
 
 def _some(names: list[str]) -> str:

@@ -22,7 +22,7 @@ def test_evaluate_a_file(tmp_path, capsys):
 @pytest.mark.slow
 def test_original_files(shared_data):
     run = open_run("bt-cell-logic")
-    task = run.system.task(**run.system.task_args)
+    task = run.system.open_task()
     for operators, floor in ((6, 0.96), (12, 0.85)):
         split = task.from_file(shared_data / "logic" / f"train{operators}")
         assert evaluate(run.weights(), task, split, 400)["accuracy"] > floor
