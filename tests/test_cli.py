@@ -219,6 +219,17 @@ def test_an_unknown_argument_in_a_settings_file_is_named(what, tmp_path, capsys)
     assert error.count("\n") == 1 and f"{what} out of" in error and "'revels'" in error
 
 
+def test_weights_that_do_not_fit_the_settings_are_said(tmp_path, capsys):
+    kept = SHIPPED / "sudoku"
+    config = json.loads((kept / "settings.json").read_text())
+    config["model_args"]["hidden"] = 32
+    (tmp_path / "settings.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes((kept / "model.safetensors").read_bytes())
+    assert main(["evaluate", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "size mismatch" in error and "settings.json" in error
+
+
 @pytest.mark.parametrize("flags", [["--learning_rate", "1"], ["--model_args.widht", "3"], ["--schedule", "cosin"]])
 def test_unknown_flags_are_refused(flags, capsys):
     try:
@@ -234,6 +245,13 @@ def test_evaluate_refuses_unknown_splits_and_rounds(run, capsys):
     assert main(["evaluate", str(run), "--splits", "validation", "--wrong", "wrong.tsv"]) == 2
     error = capsys.readouterr().err
     assert "near_iid" in error and "--rounds" in error and "--wrong" in error
+
+
+def test_help_says_what_arguments_mean(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "sudoku", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "samples per update, over all processes" in out and "most cells given away in a training puzzle" in out
 
 
 def test_help_and_info(capsys):

@@ -37,10 +37,11 @@ class Solved(NamedTuple):
 
 class CandidateNetwork(nn.Module):
     """Recurrent relational network whose nodes are candidates (cell, digit) and whose hyperedges are units: the cell
-    itself, and the row, column and box of one digit. In every round
+    itself, the row, column and box of one digit, and what the box has in common with the row and with the column. In
+    every round
 
-        s_u   = sum of h over the unit u                        (one sum for each of the four units of a candidate)
-        m_u   = ReLU(A_k s_u + a_k)                             (k: kind of u; rows and columns are one kind)
+        s_u   = sum of h over the unit u                        (one sum for each of the six units of a candidate)
+        m_u   = ReLU(A_k s_u + a_k)                             (k: kind of u; rows and columns are of one kind)
         z     = ReLU(W h + sum_u B_k m_u + E[input])            (A and B act on units: n times cheaper)
         g, c  = U z + b
         h'    = LayerNorm(h + sigmoid(g) * c)
@@ -71,7 +72,7 @@ class CandidateNetwork(nn.Module):
             "lcm" is equivariant only as far as its operator is learned to be associative.
 
     Shapes: puzzles int64 `[boards, n * n]`, 0 = empty, digits 1 .. n -> `Solved`; no boards give empty tensors. Cost
-    of a board and round: 6 n^3 width hidden flops, and 8 n^2 width (width + hidden) for the units.
+    of a board and round: 6 n^3 width hidden flops, and 2 u width (width + hidden) for u = (4 + 2 sqrt(n)) n^2 units.
     """
 
     input: Tensor  # the weights of a round by the names of CandidateWeights

@@ -12,6 +12,7 @@ from structnet.kernels.candidate_rounds import CandidateWeights
 from structnet.kernels.candidate_rounds.torch_form import message, read, update
 from structnet.models.candidate_network import CandidateNetwork, Solved
 from structnet.rounds import pass_messages
+from structnet.structures.constraints import UNIT_KINDS
 from structnet.structures.incidence import Incidence
 
 AGGREGATORS = {
@@ -30,7 +31,8 @@ class ConstraintNetwork(nn.Module):
 
     and all else as there, with the same weights by the same names but for the size terms: with aggregator "sum"
     `load_state_dict({**network.weights(n)._asdict(), "start": network.start})` takes those that a `CandidateNetwork`
-    has for n digits, and gives its logits on its boards (tested).
+    has for n digits, and gives its logits on its boards (tested; but not for prime n, whose boxes
+    are lines: units of one candidate are left out here).
 
     Args:
         width, hidden, rounds, train_rounds, noise: as in `CandidateNetwork`.
@@ -61,7 +63,7 @@ class ConstraintNetwork(nn.Module):
         for name, value in CandidateNetwork(width, hidden).named_parameters():
             if not name.endswith("_slope"):  # problems of one batch have no common size
                 self.register_parameter(name, value)
-        self.aggregators = nn.ModuleList(AGGREGATORS[aggregator](width) for _ in range(3))
+        self.aggregators = nn.ModuleList(AGGREGATORS[aggregator](width) for _ in range(UNIT_KINDS))
 
     def forward(self, kinds: Tensor, graph: Incidence, state: Tensor | None = None) -> Solved:
         if kinds.shape != (graph.num_candidates,):

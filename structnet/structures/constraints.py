@@ -11,7 +11,7 @@ from torch import Tensor
 
 from structnet.errors import StructureError
 
-CELL, LINE, BOX = 0, 1, 2  # kinds of units; rows and columns are one kind
+CELL, LINE, BOX, INTERSECTION = range(UNIT_KINDS := 4)  # kinds of units; rows and columns are one kind
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,33 @@ class Constraints:
 
 
 def sudoku_constraints(board: Board) -> Constraints:
-    """Candidates (row, column, digit) in this order; families: cells, rows, columns, boxes (of one digit each)."""
+    """Candidates (row, column, digit) in this order; families: cells, rows, columns, boxes (of one digit each), and the
+    intersections of boxes with rows and with columns, which follow from the others: at most one. They tell whether
+    all that is left of a digit in a box lies in one line, which is then ruled out in the rest of the line."""
     n = board.size
     r, c, d = torch.meshgrid(*(torch.arange(n),) * 3, indexing="ij")
-    box = r // board.box_rows * (n // board.box_columns) + c // board.box_columns
-    families = ((CELL, r * n + c), (LINE, r * n + d), (LINE, c * n + d), (BOX, box * n + d))
-    return Constraints(n**3, tuple((kind, index.reshape(-1), n * n) for kind, index in families), exact=4)
+    beside, below = n // board.box_columns, n // board.box_rows  # boxes in a row, in a column
+    stack, band = c // board.box_columns, r // board.box_rows
+    families = (
+        (CELL, r * n + c, n),
+        (LINE, r * n + d, n),
+        (LINE, c * n + d, n),
+        (BOX, (band * beside + stack) * n + d, n),
+        (INTERSECTION, (r * beside + stack) * n + d, n * beside),
+        (INTERSECTION, (c * below + band) * n + d, n * below),
+    )
+    return Constraints(n**3, tuple((kind, index.reshape(-1), n * count) for kind, index, count in families), exact=4)
 
 
 def is_valid(boards: Tensor) -> Tensor:
     """Whether each full board `[boards, n * n]` has every digit once in each row, column and box, bool `[boards]`."""
     board = board_of(boards.shape[1])
+    graph = sudoku_constraints(board)
     held = torch.zeros(len(boards), board.size**3, device=boards.device)
     candidate = torch.arange(boards.shape[1], device=boards.device) * board.size + boards - 1
     held.scatter_(1, candidate, 1.0)
     good = torch.ones(len(boards), dtype=torch.bool, device=boards.device)
-    for _, index, count in sudoku_constraints(board).units:
+    for _, index, count in graph.units[: graph.exact]:
         total = held.new_zeros(len(boards), count).index_add(1, index.to(boards.device), held)
         good &= (total == 1).all(1)
     return good

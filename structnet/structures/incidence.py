@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from structnet.structures.constraints import Constraints
+from structnet.structures.constraints import UNIT_KINDS, Constraints
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Incidence:
         """A batch. The first family of each graph are its choices. A unit with one candidate says nothing and is
         left out, so that a graph's families need not fit those of its neighbours."""
         candidates, units, kind_ptr, pair_ptr = [], [], [0], [0]
-        for kind in range(3):
+        for kind in range(UNIT_KINDS):
             offset = 0
             for graph in graphs:
                 for family, index, count in graph.units:

@@ -112,7 +112,12 @@ class Run:
         if not path.exists():
             raise StructureError("a run with model.safetensors", f"none in {self.folder}", "structnet resume first")
         model = self.system.build()
-        model.load_state_dict(load_weights(path))
+        try:
+            model.load_state_dict(load_weights(path))
+        except RuntimeError as error:  # its lines name the tensors
+            first = str(error).splitlines()[-1].strip()
+            trying = "the commit in settings.json, or to train again"
+            raise StructureError(f"weights of the {self.model} that settings.json describes", first, trying) from error
         return model.eval()
 
 

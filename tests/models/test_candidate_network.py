@@ -12,6 +12,7 @@ from structnet.native import library
 from structnet.structures.constraints import (
     BOX,
     CELL,
+    INTERSECTION,
     LINE,
     board_of,
     colouring_constraints,
@@ -60,6 +61,8 @@ def literal(model: CandidateNetwork, puzzle: torch.Tensor, rounds: int) -> torch
                 (LINE, [h[r, e, d] for e in range(n)]),
                 (LINE, [h[e, c, d] for e in range(n)]),
                 (BOX, [h[s, e, d] for s in range(n) for e in range(n) if box(s, e) == box(r, c)]),
+                (INTERSECTION, [h[r, e, d] for e in range(n) if box(r, e) == box(r, c)]),
+                (INTERSECTION, [h[e, c, d] for e in range(n) if box(e, c) == box(r, c)]),
             ]
             z = h[r, c, d] @ model.own + model.input[kind[r, c, d]] + (n - 9) * model.input_slope[side, kind[r, c, d]]
             for k, members in units:

@@ -49,7 +49,7 @@ def literal(model, kinds, graph, rounds):
     """Candidate by candidate, unit by unit."""
     h = [model.start for _ in kinds]
     units = [graph.candidate[graph.unit == u] for u in range(graph.kind_ptr[-1])]
-    kind_of = [next(k for k in range(3) if graph.kind_ptr[k] <= u < graph.kind_ptr[k + 1]) for u in range(len(units))]
+    kind_of = [next(k for k in range(4) if graph.kind_ptr[k] <= u < graph.kind_ptr[k + 1]) for u in range(len(units))]
     gathered = {"sum": lambda rows, k: rows.sum(0), "max": lambda rows, k: rows.amax(0)}
     one_set = lambda rows, k: model.aggregators[k](rows, ptr=torch.tensor([0, len(rows)]))[0]  # noqa: E731
     how = gathered.get(model.name, one_set)
@@ -72,7 +72,7 @@ def literal(model, kinds, graph, rounds):
 def test_against_the_equations_candidate_by_candidate(aggregator):
     model = network(aggregator)
     model.name = aggregator
-    puzzles = [MIXED[0], MIXED[3]]
+    puzzles = [MIXED[0], MIXED[3], MIXED[-1]]
     graph, kinds = Incidence.of([p.graph for p in puzzles]), torch.cat([p.kinds() for p in puzzles])
     fast, slow = model(kinds, graph).logits[-1], literal(model, kinds, graph, 3)
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-9)

@@ -5,6 +5,7 @@ from structnet.errors import StructureError
 from structnet.structures.constraints import (
     BOX,
     CELL,
+    INTERSECTION,
     board_of,
     colouring_constraints,
     latin_constraints,
@@ -20,21 +21,27 @@ def test_boards(cells, size, rows, columns):
     board = board_of(cells)
     assert (board.size, board.box_rows, board.box_columns) == (size, rows, columns)
     graph = sudoku_constraints(board)
-    assert graph.num_candidates == size**3 and len(graph.units) == 4
-    for _, index, count in graph.units:  # every unit holds n candidates
+    assert graph.num_candidates == size**3 and graph.exact == 4
+    for _, index, count in graph.units[:4]:  # every unit in which one candidate holds has n of them
         assert torch.equal(torch.bincount(index, minlength=count), torch.full((size * size,), size))
+    for (kind, index, count), length in zip(graph.units[4:], (columns, rows), strict=True):
+        assert kind == INTERSECTION
+        assert torch.bincount(index, minlength=count).tolist() == [length] * (size**3 // length)
 
 
 def test_two_candidates_share_units_exactly_when_the_rules_say_so():
     n = 4
     graph = sudoku_constraints(board_of(16))
-    together = sum((index[:, None] == index) for _, index, _ in graph.units)
+    together = sum((index[:, None] == index) for _, index, _ in graph.units[: graph.exact])
+    across, down = (index[:, None] == index for _, index, _ in graph.units[graph.exact :])
     for a in range(n**3):
         for b in range(n**3):
             (r, c, d), (s, e, f) = ((k // n**2, k // n % n, k % n) for k in (a, b))
             rules = ((r, c) == (s, e)) + ((r, d) == (s, f)) + ((c, d) == (e, f))
             rules += (r // 2, c // 2, d) == (s // 2, e // 2, f)
             assert int(together[a, b]) == rules
+            in_box = (r // 2, c // 2, d) == (s // 2, e // 2, f)
+            assert bool(across[a, b]) == (in_box and r == s) and bool(down[a, b]) == (in_box and c == e)
 
 
 def test_other_problems():

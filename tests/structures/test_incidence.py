@@ -1,6 +1,7 @@
 import torch
 
 from structnet.structures.constraints import (
+    UNIT_KINDS,
     board_of,
     colouring_constraints,
     latin_constraints,
@@ -13,7 +14,7 @@ from structnet.structures.incidence import Incidence
 def pairs(graph: Incidence) -> set:
     """Unordered pairs of candidates that share a unit, with the unit's kind and how often."""
     found = {}
-    for kind in range(3):
+    for kind in range(UNIT_KINDS):
         part = slice(*graph.pair_ptr[kind : kind + 2])
         candidate, unit = graph.candidate[part].tolist(), graph.unit[part].tolist()
         assert all(graph.kind_ptr[kind] <= u < graph.kind_ptr[kind + 1] for u in unit)
@@ -41,5 +42,5 @@ def test_a_batch_is_its_graphs_side_by_side():
 def test_units_of_one_candidate_are_left_out():
     graph = Incidence.of([queens_constraints(4)])  # corners lie on a diagonal of their own
     sizes = torch.bincount(graph.unit, minlength=graph.kind_ptr[-1])
-    assert sizes.min() == 2 and graph.kind_ptr == [0, 0, 8, 8 + 2 * 5]
+    assert sizes.min() == 2 and graph.kind_ptr == [0, 0, 8, 8 + 2 * 5, 8 + 2 * 5]
     assert graph.choice.tolist() == torch.arange(4).repeat_interleave(4).tolist()

@@ -105,12 +105,9 @@ def _consistent(boards: np.ndarray) -> bool:
 
 def _units(board: Board) -> list[tuple[np.ndarray, np.ndarray]]:
     """For rows, columns and boxes: candidates sorted by unit, and where each unit starts."""
-    found = []
-    for kind, index, count in sudoku_constraints(board).units:
-        if kind != CELL:
-            order = index.argsort(stable=True).numpy()
-            found.append((order, np.arange(count) * board.size))
-    return found
+    graph = sudoku_constraints(board)
+    units = [(index, count) for kind, index, count in graph.units[: graph.exact] if kind != CELL]
+    return [(index.argsort(stable=True).numpy(), np.arange(count) * board.size) for index, count in units]
 
 
 def _one_by_one(parts: list[tuple[int, str, str]], path: str | Path) -> tuple[Tensor, Tensor]:

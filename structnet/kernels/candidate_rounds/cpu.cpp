@@ -21,12 +21,15 @@ namespace {
 
 using namespace structnet;
 
-constexpr int64_t CELL = 0, LINE = 1, BOX = 2, KINDS = 3;
+// Kinds of units (cell, line, box, intersection) and of input; units of a candidate.
+constexpr int64_t KINDS = 4, INPUTS = 3, UNITS = 6;
 
 struct Sizes {
     int64_t n, box_rows, width, hidden;
     int64_t cells() const { return n * n; }
-    int64_t boxed(int64_t r, int64_t c) const { return r / box_rows * box_rows + c / (n / box_rows); }
+    int64_t box_columns() const { return n / box_rows; }
+    int64_t units() const { return (4 + box_rows + box_columns()) * cells(); }
+    int64_t boxed(int64_t r, int64_t c) const { return r / box_rows * box_rows + c / box_columns(); }
 };
 
 // Weights, or their gradients. Rows of a matrix are its inputs.
@@ -36,7 +39,7 @@ struct Weights {
     Weights(float* at, const Sizes& s) {
         const int64_t w = s.width, h = s.hidden;
         float** parts[] = {&input, &own, &gather, &gather_bias, &spread, &update, &update_bias, &scale, &shift, &readout};
-        const int64_t counts[] = {KINDS * h, w * h, KINDS * w * w, KINDS * w, KINDS * w * h, h * 2 * w, 2 * w, w, w, w + 1};
+        const int64_t counts[] = {INPUTS * h, w * h, KINDS * w * w, KINDS * w, KINDS * w * h, h * 2 * w, 2 * w, w, w, w + 1};
         for (int i = 0; i < 10; ++i) *parts[i] = at, at += counts[i];
     }
 
@@ -66,8 +69,9 @@ STRUCTNET_INLINE void transpose(const float* from, int64_t rows, int64_t columns
         for (int64_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
 }
 
-// What a round of one board needs, in rows of units and of candidates. A unit row is one of the four families: cells
-// (row, column), rows (row, digit), columns (column, digit), boxes (box, digit), n * n each.
+// What a round of one board needs, in rows of units and of candidates. A unit row is one of six families: cells (row,
+// column), rows (row, digit), columns (column, digit), boxes (box, digit), n * n each, and the intersections of boxes with
+// rows (row, box column, digit) and with columns (column, box row, digit).
 struct Round {
     const Sizes s;
     const Weights w;
@@ -78,7 +82,7 @@ struct Round {
     const int64_t units, strip_rows;
 
     Round(const Sizes& sizes, float* weights, bool back)
-        : s(sizes), w(weights, sizes), units(4 * s.cells()), strip_rows(s.cells()) {
+        : s(sizes), w(weights, sizes), units(s.units()), strip_rows(s.cells()) {
         const int64_t wd = s.width, h = s.hidden;
         sums.resize(units * wd), gathered.resize(units * wd), spread.resize(units * h);
         z.resize(strip_rows * h), gates.resize(strip_rows * 2 * wd), normed.resize(strip_rows * wd), inverse.resize(strip_rows);
@@ -94,18 +98,23 @@ struct Round {
         }
     }
 
-    // The four unit rows of a candidate.
-    STRUCTNET_INLINE void rows_of(int64_t r, int64_t c, int64_t d, int64_t out[4]) const {
+    // The unit rows of a candidate.
+    STRUCTNET_INLINE void rows_of(int64_t r, int64_t c, int64_t d, int64_t out[UNITS]) const {
         const int64_t n = s.n, cells = s.cells();
         out[0] = r * n + c, out[1] = cells + r * n + d, out[2] = 2 * cells + c * n + d, out[3] = 3 * cells + s.boxed(r, c) * n + d;
+        out[4] = 4 * cells + (r * s.box_rows + c / s.box_columns()) * n + d;
+        out[5] = (4 + s.box_rows) * cells + (c * s.box_columns() + r / s.box_rows) * n + d;
     }
 
-    STRUCTNET_INLINE static int64_t first(int64_t kind, int64_t cells) { return kind == CELL ? 0 : kind == LINE ? cells : 3 * cells; }
-    STRUCTNET_INLINE static int64_t many(int64_t kind, int64_t cells) { return kind == LINE ? 2 * cells : cells; }
+    // Unit rows of a kind are neighbours: where they start, and where those of the next kind do.
+    STRUCTNET_INLINE int64_t first(int64_t kind) const {
+        const int64_t cells = s.cells(), starts[] = {0, cells, 3 * cells, 4 * cells, units};
+        return starts[kind];
+    }
 
     STRUCTNET_INLINE void unit_sums(const float* state) {
         std::memset(sums.data(), 0, sums.size() * sizeof(float));
-        int64_t at[4];
+        int64_t at[UNITS];
         for (int64_t r = 0; r < s.n; ++r)
             for (int64_t c = 0; c < s.n; ++c)
                 for (int64_t d = 0; d < s.n; ++d, state += s.width) {
@@ -115,10 +124,10 @@ struct Round {
     }
 
     STRUCTNET_INLINE void unit_messages() {
-        const int64_t wd = s.width, h = s.hidden, cells = s.cells();
+        const int64_t wd = s.width, h = s.hidden;
         std::memset(spread.data(), 0, spread.size() * sizeof(float));
         for (int64_t k = 0; k < KINDS; ++k) {
-            const int64_t from = first(k, cells), rows = many(k, cells);
+            const int64_t from = first(k), rows = first(k + 1) - from;
             float* q = &gathered[from * wd];
             for (int64_t i = 0; i < rows; ++i) std::memcpy(q + i * wd, w.gather_bias + k * wd, wd * sizeof(float));
             product(rows, wd, wd, &sums[from * wd], wd, int64_t(1), w.gather + k * wd * wd, q);
@@ -135,7 +144,7 @@ struct Round {
     // Hidden layer, gates and normed state of the candidates in row r; normed state without scale and shift.
     STRUCTNET_INLINE void strip_forward(const float* state, const int64_t* puzzle, int64_t r) {
         const int64_t n = s.n, wd = s.width, h = s.hidden;
-        int64_t at[4];
+        int64_t at[UNITS];
         float* row = z.data();
         for (int64_t c = 0; c < n; ++c)
             for (int64_t d = 0; d < n; ++d, row += h) {
@@ -213,7 +222,7 @@ struct Round {
             scatter_strip(puzzle, r, dw);
         }
         units_back(dw);
-        int64_t at[4];
+        int64_t at[UNITS];
         for (int64_t r = 0; r < n; ++r)
             for (int64_t c = 0; c < n; ++c)
                 for (int64_t d = 0; d < n; ++d, grad += wd) {
@@ -252,7 +261,7 @@ struct Round {
 
     STRUCTNET_INLINE void scatter_strip(const int64_t* puzzle, int64_t r, Weights& dw) {
         const int64_t h = s.hidden;
-        int64_t at[4];
+        int64_t at[UNITS];
         const float* row = dz.data();
         for (int64_t c = 0; c < s.n; ++c)
             for (int64_t d = 0; d < s.n; ++d, row += h) {
@@ -263,11 +272,11 @@ struct Round {
     }
 
     STRUCTNET_INLINE void units_back(Weights& dw) {
-        const int64_t wd = s.width, h = s.hidden, cells = s.cells();
+        const int64_t wd = s.width, h = s.hidden;
         std::memset(dgathered.data(), 0, dgathered.size() * sizeof(float));
         std::memset(dsums.data(), 0, dsums.size() * sizeof(float));
         for (int64_t k = 0; k < KINDS; ++k) {
-            const int64_t from = first(k, cells), rows = many(k, cells);
+            const int64_t from = first(k), rows = first(k + 1) - from;
             float *q = &gathered[from * wd], *dq = &dgathered[from * wd], *dp = &dspread[from * h];
             product(wd, h, rows, q, int64_t(1), wd, dp, dw.spread + k * wd * h);
             product(rows, wd, h, dp, h, int64_t(1), &spread_t[k * wd * h], dq);

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from structnet.kernels.candidate_rounds.weights import CandidateWeights
-from structnet.structures.constraints import BOX, CELL, LINE, Board, board_of
+from structnet.structures.constraints import BOX, CELL, INTERSECTION, LINE, Board, board_of
 
 
 def candidate_rounds(
@@ -29,9 +29,12 @@ def one_round(weights: CandidateWeights, state: Tensor, given: Tensor, board: Bo
     rows, columns = (message(weights, LINE, state.sum(axis)) for axis in (2, 1))
     stacks = state.unflatten(2, (-1, board.box_columns)).unflatten(1, (-1, board.box_rows))
     boxes = message(weights, BOX, stacks.sum((2, 4)))  # [boards, box row, box column, digits, hidden]
-    boxes = boxes.repeat_interleave(board.box_rows, 1).repeat_interleave(board.box_columns, 2)
+    across = message(weights, INTERSECTION, stacks.sum(4)).flatten(1, 2)  # [boards, row, box column, ...]
+    down = message(weights, INTERSECTION, stacks.sum(2)).flatten(2, 3)  # [boards, box row, column, ...]
+    boxed = (boxes.repeat_interleave(board.box_rows, 1) + across).repeat_interleave(board.box_columns, 2)
+    boxed = boxed + down.repeat_interleave(board.box_rows, 1)
     cells = message(weights, CELL, state.sum(3))
-    z = state @ weights.own + given + boxes + rows.unsqueeze(2) + columns.unsqueeze(1) + cells.unsqueeze(3)
+    z = state @ weights.own + given + boxed + rows.unsqueeze(2) + columns.unsqueeze(1) + cells.unsqueeze(3)
     return update(weights, state, z)
 
 

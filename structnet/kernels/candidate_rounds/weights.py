@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-KINDS = 3  # of input: the cell is empty, this digit is given, another digit is given; of units: cell, line, box
+from structnet.structures.constraints import UNIT_KINDS
+
+INPUT_KINDS = 3  # the cell is empty, this digit is given, another digit is given
 
 
 class CandidateWeights(NamedTuple):
@@ -15,9 +17,9 @@ class CandidateWeights(NamedTuple):
 
     input: Tensor  # [3, h], by kind of input
     own: Tensor  # [w, h]
-    gather: Tensor  # [3, w, w], by kind of unit
-    gather_bias: Tensor  # [3, w]
-    spread: Tensor  # [3, w, h]
+    gather: Tensor  # [4, w, w], by kind of unit
+    gather_bias: Tensor  # [4, w]
+    spread: Tensor  # [4, w, h]
     update: Tensor  # [h, 2 w]: gate, change
     update_bias: Tensor  # [2 w]
     scale: Tensor  # [w]
@@ -29,6 +31,6 @@ class CandidateWeights(NamedTuple):
 
     @staticmethod
     def shapes(width: int, hidden: int) -> tuple[tuple[int, ...], ...]:
-        w, h = width, hidden
-        messages = ((KINDS, h), (w, h), (KINDS, w, w), (KINDS, w), (KINDS, w, h))
+        w, h, kinds = width, hidden, UNIT_KINDS
+        messages = ((INPUT_KINDS, h), (w, h), (kinds, w, w), (kinds, w), (kinds, w, h))
         return (*messages, (h, 2 * w), (2 * w,), (w,), (w,), (w + 1,))
