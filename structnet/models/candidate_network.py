@@ -61,7 +61,9 @@ class CandidateNetwork(nn.Module):
         warm_rounds: in training, up to this many rounds without gradient come first (a uniform draw, none for one
             half of the batches): the network sees the states that many rounds lead to, and memory stays that of
             `train_rounds`. With a carried state (`TrainSettings.carry`) there is no need of it.
-        noise: standard deviation of the random start state, in training and of restarts.
+        noise: standard deviation of the random start state in training.
+        restart_noise: the same for restarts; well above that of training, since a board that fails from one start
+            mostly fails from those near by.
         restarts: at test time this many starts (the first without noise), and for each board the answer of the one
             whose last round changed the state least (smallest residual), or with `halt` the first valid one. Such
             results are to be reported apart.
@@ -92,6 +94,7 @@ class CandidateNetwork(nn.Module):
         train_rounds: int = 16,
         warm_rounds: int = 0,
         noise: float = 0.0,
+        restart_noise: float = 2.0,
         restarts: int = 1,
         halt: int = 0,
         aggr: str = "sum",
@@ -109,7 +112,7 @@ class CandidateNetwork(nn.Module):
             raise StructureError(f"aggr out of {', '.join(AGGREGATORS)}", repr(aggr), "sum")
         make = AGGREGATORS[aggr]
         self.aggr = make(width) if make else None
-        self.restarts = restarts
+        self.restarts, self.restart_noise = restarts, restart_noise
         self.reset_parameters()
         if only_size:
             for name, part in self.named_parameters():
@@ -199,7 +202,7 @@ class CandidateNetwork(nn.Module):
             going = least.nonzero().flatten()
             if not len(going):
                 break
-            start = state[going] + self.noise * torch.randn_like(state[going])
+            start = state[going] + self.restart_noise * torch.randn_like(state[going])
             run, residual = self._attempt(puzzles[going], start)
             better = residual < least[going]
             least[going] = torch.minimum(residual, least[going])

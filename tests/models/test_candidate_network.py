@@ -213,7 +213,7 @@ def test_other_problems_on_the_same_weights(model, graph):
 
 def test_restarts_keep_the_run_that_moved_least():
     torch.manual_seed(0)
-    model = CandidateNetwork(width=16, hidden=16, rounds=4, noise=5.0).eval()
+    model = CandidateNetwork(width=16, hidden=16, rounds=4, restart_noise=5.0).eval()
     with torch.no_grad():
         for part in (model.own, model.gather, model.spread, model.update):
             part *= 4  # far from a fixed point, so that any start may move least
