@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from structnet.datasets.sudoku import format_board, parse_board, read_boards, relabel, reveal, solve
+from structnet.datasets.sudoku.__main__ import main as command
 from structnet.errors import StructureError
 from structnet.structures.constraints import is_valid
 from structnet.tasks.sudoku import Sudoku, SudokuSplit, _parts, guess_bands
@@ -160,3 +163,20 @@ def test_boards_are_told_apart_by_givens_and_by_guesses():
     assert bands[0] == 0 and bands[1] == int(solve(boards).guesses[1]).bit_length() > 3
     keys = SudokuSplit("two", boards, torch.zeros_like(boards)).batch(torch.arange(2)).keys
     assert keys["givens"].tolist() == [30, 21] and torch.equal(keys["guesses_log2"], bands)
+
+
+def test_boards_are_made_and_compared_from_the_command_line(tmp_path, capsys):
+    first, second = str(tmp_path / "first.csv"), str(tmp_path / "second.csv")
+    assert command(["generate", "--out", first, "--size", "4", "--count", "12", "--least", "5", "--most", "7"]) == 0
+    puzzles, solutions = read_boards(first)
+    assert len(puzzles) == 12 and (solve(puzzles, limit=2).count == 1).all()
+    moved = zip(*relabel(puzzles[:3], solutions[:3], torch.Generator().manual_seed(0)))
+    Path(second).write_text("".join(f"{format_board(p)},{format_board(s)}\n" for p, s in moved))
+    capsys.readouterr()
+    assert command(["check", "--first", second, "--second", first]) == 0
+    assert f"3 rows also in {first}" in capsys.readouterr().out
+    for name, words in ((str(tmp_path / "none.csv"), "No such file"), (second, "at most 9 digits")):
+        if name == second:
+            Path(second).write_text("." * 256 + "\n")
+        assert command(["check", "--first", name]) == 2
+        assert words in capsys.readouterr().err

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from structnet.datasets.sudoku.canonical import canonical, equivalent
 from structnet.datasets.sudoku.files import format_board, read_boards
 from structnet.datasets.sudoku.generate import generate
+from structnet.errors import StructureError
 
 
 def write_boards(out: Path, size: int, count: int, least: int, most: int, seed: int = 0, budget: int = 10_000) -> None:
@@ -46,11 +47,15 @@ def main(argv: list[str]) -> int:
     verbs.add_subcommand("check", look, help="count equivalent puzzles within a file and between two")
     options = parser.parse_args(argv)
     chosen = options[options.subcommand].as_dict()
-    if options.subcommand == "generate":
-        write_boards(**chosen)
-    else:
+    try:
+        if options.subcommand == "generate":
+            write_boards(**chosen)
+            return 0
         repeats, shared = check(**chosen)
-        print(f"up to symmetry: {repeats} repeats within {chosen['first']}, {shared} rows also in {chosen['second']}")
+    except (StructureError, OSError) as error:
+        print(f"structnet.datasets.sudoku: {error}", file=sys.stderr)
+        return 2
+    print(f"up to symmetry: {repeats} repeats within {chosen['first']}, {shared} rows also in {chosen['second']}")
     return 0
 
 
