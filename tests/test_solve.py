@@ -161,6 +161,8 @@ def test_wrong_answers_are_written_as_they_stood(tmp_path, capsys):
     for rounds, lines in (("1", [f"{PUZZLE},{SOLUTION}", hard, PUZZLE]), ("10", [hard]), ("64", [])):
         assert main(["evaluate", "sudoku", "--data", str(data), "--rounds", rounds, "--wrong", str(wrong)]) == 0
         assert wrong.read_text().splitlines() == lines
+    assert main(["evaluate", "sudoku", "--data", str(data), "--rounds", "1,64", "--wrong", str(wrong)]) == 2
+    assert "one number of rounds" in capsys.readouterr().err
 
 
 def test_the_shipped_checkpoint_solves_an_easy_board(tmp_path, capsys):

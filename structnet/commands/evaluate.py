@@ -29,6 +29,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
     options = parser.parse_args(argv)
     runs = _runs(options)
+    if options.wrong and len(runs) > 1:
+        raise StructureError("one number of rounds with --wrong", options.rounds, "one call for each")
     run = next(iter(runs.values()))
     task = run.system.open_task()
     floors = {}
