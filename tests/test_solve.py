@@ -170,6 +170,20 @@ def test_the_shipped_checkpoint_solves_an_easy_board(tmp_path, capsys):
     assert "solved at round" in capsys.readouterr().out
 
 
+def test_a_board_that_fails_starts_again_from_noise(tmp_path, monkeypatch, capsys):
+    model = open_run("sudoku", rounds=1).weights()
+    first = model.first_state
+    stuck = lambda puzzles: first(puzzles) + 1e4 * torch.arange(48)  # far from anything learned  # noqa: E731
+    starts = iter([stuck, stuck, first])
+    monkeypatch.setattr(model, "first_state", lambda puzzles: next(starts)(puzzles))
+    monkeypatch.setattr(model, "restart_noise", 0.5)
+    monkeypatch.setattr("structnet.systems.open_run", lambda where, **overrides: SimpleNamespace(weights=lambda: model))
+    argv = ["solve", PUZZLE, "--out", str(tmp_path / "s.html"), "--rounds", "8", "--restarts", "5"]
+    assert main(argv) == 0
+    out = capsys.readouterr().out
+    assert "of start 3" in out and "solved at round" in out and "5 3 4 | 6 7 8 | 9 1 2" in out
+
+
 def test_a_model_that_halts_stops_at_its_answer():
     model = open_run("sudoku").weights()
     puzzle = torch.tensor([parse_board(PUZZLE)])

@@ -84,6 +84,7 @@ def mark(
     task = run.system.open_task()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = run.weights().to(device)
+    torch.manual_seed(0)  # restarts begin from noise
     results, lines = {}, []
     for name in wanted:
         split: Any = task.from_file(name) if from_file else task.split(name)

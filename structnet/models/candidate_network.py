@@ -142,6 +142,10 @@ class CandidateNetwork(nn.Module):
         state = self.start.expand(len(puzzles), n, n, n, self.width)
         return state + self.noise * torch.randn_like(state) if self.training and self.noise else state
 
+    def thrown(self, state: Tensor) -> Tensor:
+        """Far from a state, to start again from."""
+        return state + self.restart_noise * torch.randn_like(state)
+
     def forward(self, puzzles: Tensor, state: Tensor | None = None) -> Solved:
         puzzles = self._checked(puzzles, state)
         state = self.first_state(puzzles) if state is None else state
@@ -202,8 +206,7 @@ class CandidateNetwork(nn.Module):
             going = least.nonzero().flatten()
             if not len(going):
                 break
-            start = state[going] + self.restart_noise * torch.randn_like(state[going])
-            run, residual = self._attempt(puzzles[going], start)
+            run, residual = self._attempt(puzzles[going], self.thrown(state[going]))
             better = residual < least[going]
             least[going] = torch.minimum(residual, least[going])
             best.logits[:, going[better]] = run.logits[:, better]
