@@ -149,18 +149,25 @@ def test_the_shipped_checkpoint_is_marked_at_several_numbers_of_rounds(tmp_path,
     assert list(splits) == [f"{path} @1", f"{path} @24"]
     assert splits[f"{path} @24"]["accuracy"] == 1.0 and splits[f"{path} @24"]["invalid"] == 0.0
     assert splits[f"{path} @1"]["accuracy"] == 0.0 and splits[f"{path} @24"]["by"]["guesses_log2"]["0"]["count"] == 2
+    torch.manual_seed(1)
+    assert main(["evaluate", "sudoku", "--data", str(path), "--rounds", "1", "--restarts", "2"]) == 0
+    assert torch.initial_seed() == 0  # the same noise in every call
     for rounds in ("x", "0", "8,0"):
         assert main(["evaluate", "sudoku", "--data", str(path), "--rounds", rounds]) == 2
         assert "above 0" in capsys.readouterr().err
 
 
-def test_wrong_answers_are_written_as_they_stood(tmp_path, capsys):
+def test_wrong_answers_are_written_as_they_stood(tmp_path, monkeypatch, capsys):
     data, wrong = tmp_path / "data.csv", tmp_path / "wrong.csv"
     hard = ".................1.....2.3......3.2...1.4......5....6..3......4.7..8...962...7..."
     data.write_text(f"{PUZZLE},{SOLUTION}\n{hard}\n{PUZZLE}\n")
     for rounds, lines in (("1", [f"{PUZZLE},{SOLUTION}", hard, PUZZLE]), ("10", [hard]), ("64", [])):
         assert main(["evaluate", "sudoku", "--data", str(data), "--rounds", rounds, "--wrong", str(wrong)]) == 0
         assert wrong.read_text().splitlines() == lines
+    monkeypatch.setattr("structnet.training.evaluate", None)  # refused before any work
+    nowhere = str(tmp_path / "none" / "wrong.csv")
+    assert main(["evaluate", "sudoku", "--data", str(data), "--rounds", "1", "--wrong", nowhere]) == 2
+    assert "No such file" in capsys.readouterr().err
     assert main(["evaluate", "sudoku", "--data", str(data), "--rounds", "1,64", "--wrong", str(wrong)]) == 2
     assert "one number of rounds" in capsys.readouterr().err
 
@@ -170,16 +177,26 @@ def test_the_shipped_checkpoint_solves_an_easy_board(tmp_path, capsys):
     assert "solved at round" in capsys.readouterr().out
 
 
+def test_only_a_model_with_starts_can_start_again(oracle, tmp_path, capsys):
+    assert main(["solve", PUZZLE, "--out", str(tmp_path / "s.html"), "--restarts", "2"]) == 2
+    assert "candidate network for --restarts" in capsys.readouterr().err
+
+
 def test_a_board_that_fails_starts_again_from_noise(tmp_path, monkeypatch, capsys):
     model = open_run("sudoku", rounds=1).weights()
     first = model.first_state
     stuck = lambda puzzles: first(puzzles) + 1e4 * torch.arange(48)  # far from anything learned  # noqa: E731
     starts = iter([stuck, stuck, first])
     monkeypatch.setattr(model, "first_state", lambda puzzles: next(starts)(puzzles))
+    far, states = model.thrown, []
     monkeypatch.setattr(model, "restart_noise", 0.5)
+    monkeypatch.setattr(model, "thrown", lambda state: states.append(far(state)) or states[-1])
     monkeypatch.setattr("structnet.systems.open_run", lambda where, **overrides: SimpleNamespace(weights=lambda: model))
     argv = ["solve", PUZZLE, "--out", str(tmp_path / "s.html"), "--rounds", "8", "--restarts", "5"]
+    torch.manual_seed(1)
     assert main(argv) == 0
+    assert len(states) == 2 and (states[1] - first(torch.zeros(1, 81))).std() > 0.4
+    assert torch.initial_seed() == 0  # the same noise in every call
     out = capsys.readouterr().out
     assert "of start 3" in out and "solved at round" in out and "5 3 4 | 6 7 8 | 9 1 2" in out
 

@@ -91,8 +91,10 @@ def mark(
         if getattr(split, "wrong_labels", 0):
             told = f"{split.wrong_labels} of {len(split)} labels in {name} are not the value of their row"
             print(f"structnet: {told}; marked by the file", file=sys.stderr)
-        if wrong and not hasattr(split, "lines"):
-            raise StructureError("a task whose rows can be written to a file", task.name, "without --wrong")
+        if wrong:
+            if not hasattr(split, "lines"):
+                raise StructureError("a task whose rows can be written to a file", task.name, "without --wrong")
+            Path(wrong).touch()  # a place that cannot be written to is said before the work, not after it
         missed: list[int] = []
         results[name] = evaluate(model, task, split, rows, device, progress=sys.stderr.isatty(), wrong=missed)
         lines += split.lines(torch.tensor(sorted(missed), dtype=torch.long)) if wrong else []

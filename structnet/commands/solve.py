@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         raise StructureError("at least one board", f"none in {options.puzzle}", "81 characters, . for empty cells")
     model = open_run(options.run, rounds=1).weights()  # one round at a time, to keep what it believed after each
     solved = 0
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # restarts begin from noise
     for at, puzzle in enumerate(puzzles, 1):
         fault = _fault(puzzle)
         if fault and len(puzzles) == 1:
@@ -97,10 +97,10 @@ def _show(options, puzzle, logits) -> None:
 
 def _attempts(model, puzzle, rounds: int, starts: int):
     """Logits after every round of the first start that solves the board, or of the last; whether it does; in words."""
-    logits = _rounds(model, puzzle, rounds)
-    good, verdict = _verdict(puzzle[0], logits)
     if starts > 1 and not hasattr(model, "thrown"):
         raise StructureError("a candidate network for --restarts", type(model).__name__, "leaving it out")
+    logits = _rounds(model, puzzle, rounds)
+    good, verdict = _verdict(puzzle[0], logits)
     for start in range(2, starts + 1):
         if good:
             break
