@@ -35,9 +35,7 @@ def test_the_288_full_4x4_grids_fall_into_two_classes(form):
 @pytest.mark.parametrize(
     "text, count", [(PUZZLE, 3), ("..3.1.....2.3...", 20), ("1.....4..2......3......6....5..1....", 6)]
 )
-def test_images_have_one_form_and_a_changed_puzzle_another(text, count, form, request):
-    if len(text) == 81 and "python" in request.node.callspec.params.values():
-        pytest.skip("slow; the two forms are compared below")
+def test_images_have_one_form_and_a_changed_puzzle_another(text, count, form):
     puzzle = board(text)
     solution = solve(puzzle).boards
     if int(solve(puzzle).count) != 1:  # more givens until there is one solution
