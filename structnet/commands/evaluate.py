@@ -22,7 +22,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", type=str, default=None, help="your own file, in the original format of the task")
     parser.add_argument("--rounds", type=str, default="", help="rounds at test time (one number or several: 16,32,64)")
     parser.add_argument("--restarts", type=PositiveInt, default=None, help="starts to choose from; reported apart")
-    parser.add_argument("--halt", type=NonNegativeInt, default=None, help="valid boards stop, every so many rounds")
+    stops = "a board stops when its answer is valid, looked at every so many rounds; 0 for never"
+    parser.add_argument("--halt", type=NonNegativeInt, default=None, help=stops)
     parser.add_argument("--limit", type=NonNegativeInt, default=0, help="only the first rows of each split, 0 for all")
     parser.add_argument("--by", type=str, default="", help="also by these keys, e.g. operator,arguments")
     parser.add_argument("--wrong", type=str, default="", help="write the rows answered wrongly to this file")
