@@ -75,21 +75,19 @@ class RelationalMessage(nn.Module):
         self.network = perceptron(2 * width + edge_channels, *inner, out_width or width)
 
     def terms(self, graph: Neighbours, edge_attr: Tensor | None, node_attr: Tensor | None = None) -> EdgeTerms:
-        """Edge features `[E, edge_channels]` in the order of the edge list, or `node_attr` `[N, edge_channels]`, which
-        all edges into a node share; ready for every round."""
+        """Edge features `[E, channels]` in the order of the edge list, or `node_attr` `[N, channels]`, which all edges
+        into a node share, or both (those of the nodes first); ready for every round."""
         first: nn.Linear = self.network[0]  # type: ignore[assignment]
-        given = edge_attr if node_attr is None else node_attr
-        channels = 0 if given is None else given.shape[-1]
-        if channels != self.edge_channels:
-            raise StructureError(f"edge features [E, {self.edge_channels}]", f"{channels} channels", "edge_attr=")
-        if given is None:
-            return EdgeTerms(None, first.bias)
-        by_feature = F.linear(given, first.weight[:, 2 * self.width :])
-        if node_attr is not None:
-            return EdgeTerms(None, by_feature + first.bias)
-        if len(given) != graph.num_edges:
-            raise StructureError(f"{graph.num_edges} edge features", str(len(given)), "one row an edge")
-        return EdgeTerms(graph.sorted(by_feature), first.bias)
+        shared, own = (0 if given is None else given.shape[-1] for given in (node_attr, edge_attr))
+        if shared + own != self.edge_channels:
+            raise StructureError(f"edge features [E, {self.edge_channels}]", f"{shared + own} channels", "edge_attr=")
+        weight = first.weight[:, 2 * self.width :]
+        nodes = first.bias if node_attr is None else F.linear(node_attr, weight[:, :shared]) + first.bias
+        if edge_attr is None:
+            return EdgeTerms(None, nodes)
+        if len(edge_attr) != graph.num_edges:
+            raise StructureError(f"{graph.num_edges} edge features", str(len(edge_attr)), "one row an edge")
+        return EdgeTerms(graph.sorted(F.linear(edge_attr, weight[:, shared:])), nodes)
 
     def forward(self, h: Tensor, graph: Neighbours, terms: EdgeTerms) -> Tensor:
         first, last = self.network[0], self.network[-1]

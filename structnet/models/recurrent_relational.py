@@ -96,8 +96,8 @@ class RecurrentRelationalNetwork(nn.Module):
         state: tuple[Tensor, ...] | None = None,
         rounds: int | None = None,
     ) -> Predictions:
-        """`node_attr` `[N, edge_channels]` stands for edge features that all edges into a node share (a question about
-        the graph); `state` goes on from an earlier call; `rounds` replaces R."""
+        """`node_attr` `[N, channels]` stands for edge features that all edges into a node share (a question about the
+        graph), alone or before those of `edge_attr`; `state` goes on from an earlier call; `rounds` replaces R."""
         graph = edge_index if isinstance(edge_index, Neighbours) else Neighbours.from_edges(edge_index, len(x))
         x = self.encoder(x)
         terms, fixed = self.message.terms(graph, edge_attr, node_attr), self.update.fixed(x)

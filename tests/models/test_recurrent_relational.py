@@ -59,6 +59,17 @@ def test_graph_level_and_features_shared_by_the_edges_into_a_node():
     assert model(x, edge_index, node_attr=question).logits.shape == (1, 1, 4)
 
 
+def test_features_shared_into_a_node_come_before_those_of_the_edge():
+    model = network()
+    x, edge_index, edge_attr = graph()
+    node_attr = torch.randn(7, 1, dtype=torch.float64)
+    both = torch.cat([node_attr[edge_index[1]], edge_attr[:, :1]], 1)
+    fast = model(x, edge_index, edge_attr[:, :1], node_attr=node_attr).logits
+    torch.testing.assert_close(fast, Literal(model)(x, edge_index, both, 3), rtol=1e-10, atol=1e-10)
+    with pytest.raises(StructureError, match="3 channels"):
+        model(x, edge_index, edge_attr, node_attr=node_attr)
+
+
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.booleans())
 def test_batching_law(lengths, graph_level):
     model = network(graph_level=graph_level).eval()
