@@ -20,12 +20,12 @@ SCENES = {"validation": 200, "test": 1_000}  # beside the training scenes
 
 
 class SceneSplit:
-    """All 128 questions of each scene. A batch holds `(x [S * 8, 42], complete graphs, distances [E, 1], scene of each
-    object)`; results are broken down by the number of jumps. `order` `[S * 128]`: of the questions."""
+    """All 128 questions of each scene, or those that `order` numbers. A batch holds `(x [S * 8, 42], complete graphs,
+    distances [E, 1], scene of each object)`; results are broken down by the number of jumps."""
 
     def __init__(self, name: str, scenes: Scenes, order: np.ndarray | None = None):
         self.name, self.scenes, self.order = name, scenes, order
-        self.sizes = torch.full((len(scenes) * QUESTIONS,), OBJECTS)
+        self.sizes = torch.full((len(scenes) * QUESTIONS if order is None else len(order),), OBJECTS)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -50,6 +50,7 @@ class PrettyClevr(Questions):
     Args:
         scenes: for training; the paper has 100,000.
         seed: of all splits.
+        jumps: most of a training question; few at first (`--init` goes on) is a curriculum.
     """
 
     name = "pretty-clevr"
@@ -58,13 +59,15 @@ class PrettyClevr(Questions):
     in_range: frozenset[str] = frozenset(splits)
     chance = 1 / 8
 
-    def __init__(self, scenes: int = 100_000, seed: int = 0):
-        self.scenes, self.seed = scenes, seed
+    def __init__(self, scenes: int = 100_000, seed: int = 0, jumps: int = OBJECTS - 1):
+        if not 0 <= jumps < OBJECTS:
+            raise StructureError(f"0 .. {OBJECTS - 1} jumps", str(jumps), f"jumps={OBJECTS - 1} for all questions")
+        self.scenes, self.seed, self.jumps = scenes, seed, jumps
 
     def split(self, name: str) -> SceneSplit:
         if name not in (self.train, *SCENES):
             raise StructureError(f"one of train, {', '.join(SCENES)}", repr(name), 'split("test")')
-        return _split(name, SCENES.get(name, self.scenes), self.seed)
+        return _split(name, SCENES.get(name, self.scenes), self.seed, self.jumps)
 
     def from_file(self, path: str | Path) -> SceneSplit:
         """JSON lines of scenes, see `structnet.datasets.pretty_clevr.read_scenes`; all their questions are asked."""
@@ -72,9 +75,10 @@ class PrettyClevr(Questions):
 
 
 @cache
-def _split(name: str, scenes: int, seed: int) -> SceneSplit:
+def _split(name: str, scenes: int, seed: int, jumps: int) -> SceneSplit:
     drawn = generate(scenes, 3 * seed + ("train", *SCENES).index(name))
     if name == "train":
-        return SceneSplit(name, drawn)
+        questions = np.arange(len(drawn) * QUESTIONS)
+        return SceneSplit(name, drawn, questions[questions % OBJECTS <= jumps])
     # in random order, so that any first rows hold all kinds of questions
     return SceneSplit(name, drawn, np.random.default_rng(seed).permutation(len(drawn) * QUESTIONS))

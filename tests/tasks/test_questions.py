@@ -97,6 +97,16 @@ def test_pretty_clevr_nodes():
     assert torch.bincount(batch.keys["jumps"]).tolist() == [16] * 8 and torch.bincount(owner).tolist() == [8] * 128
 
 
+def test_a_curriculum_of_jumps_is_for_training_alone():
+    task = pretty_task.PrettyClevr(scenes=3, jumps=2)
+    train, marked = task.split("train"), task.split("validation")
+    assert len(train) == len(train.sizes) == 3 * 16 * 3 and len(marked) == 200 * 128
+    assert torch.bincount(train.batch(torch.arange(len(train))).keys["jumps"]).tolist() == [48] * 3
+    for wrong in (-1, 8):
+        with pytest.raises(StructureError, match="jumps"):
+            pretty_task.PrettyClevr(jumps=wrong)
+
+
 def test_sort_of_clevr_nodes():
     split = splits()["sort-of-clevr"]
     batch = split.batch(torch.arange(20))
