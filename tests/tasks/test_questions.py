@@ -94,6 +94,8 @@ def test_pretty_clevr_nodes():
     assert torch.equal(x[:, 2:10].sum(0), torch.full((8,), 128.0)) and (x[:, 18:].sum(1) == 2).all()
     i, j = graph.sender[9], graph.target[9]
     torch.testing.assert_close(distance[9, 0], (x[i, :2] - x[j, :2]).norm())
+    scaled = pretty_task.SceneSplit("train", split.scenes, scaled=True).batch(torch.arange(128, 256)).inputs[2]
+    torch.testing.assert_close(scaled, 6 * (distance - 0.5))
     assert torch.bincount(batch.keys["jumps"]).tolist() == [16] * 8 and torch.bincount(owner).tolist() == [8] * 128
 
 
@@ -102,6 +104,7 @@ def test_a_curriculum_of_jumps_is_for_training_alone():
     train, marked = task.split("train"), task.split("validation")
     assert len(train) == len(train.sizes) == 3 * 16 * 3 and len(marked) == 200 * 128
     assert torch.bincount(train.batch(torch.arange(len(train))).keys["jumps"]).tolist() == [48] * 3
+    assert pretty_task.PrettyClevr(scenes=3, scaled=True).split("test").batch(torch.arange(9)).inputs[2].min() < 0
     for wrong in (-1, 8):
         with pytest.raises(StructureError, match="jumps"):
             pretty_task.PrettyClevr(jumps=wrong)
