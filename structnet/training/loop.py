@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,16 @@ from structnet.training import checkpoint
 from structnet.training.carry import Carry
 from structnet.training.evaluate import evaluate
 from structnet.training.guard import Diverged, first_bad_module
+from structnet.training.muon import Muon
 from structnet.training.record import Record
 from structnet.training.sampler import epoch_batches, stream
 from structnet.training.settings import TrainSettings
 
 PRECISION = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+OPTIMIZERS: dict[str, Callable[[nn.Module, float, float], torch.optim.Optimizer]] = {
+    "adamw": lambda model, lr, decay: torch.optim.AdamW(model.parameters(), lr, weight_decay=decay),
+    "muon": Muon,
+}
 SPENT = "the minutes are spent"
 
 
@@ -49,7 +55,7 @@ class Trainer:
         self.model = model.to(self.device)
         self.split = task.split(task.train)
         self.validation = task.split(task.validation)
-        self.optimizer = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
+        self.optimizer = OPTIMIZERS[settings.optimizer](model, settings.lr, settings.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.average = {name: p.detach().clone() for name, p in model.state_dict().items()} if settings.ema else None
         self.carry = Carry(model, task, settings.carry) if settings.carry else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from structnet.errors import StructureError
 
 CHOICES = {
+    "optimizer": ("adamw", "muon"),  # as in `OPTIMIZERS` of loop.py
     "schedule": ("cosine", "plateau", "constant"),
     "precision": ("float32", "bf16", "fp16"),
     "on_nan": ("stop", "skip"),
@@ -25,7 +26,8 @@ class TrainSettings:
         steps: updates in all, instead of `epochs`; 0 to go by epochs.
         batch_size: samples per update, over all processes.
         accumulate: parts that a batch is cut into to save memory; the update is the same.
-        lr, weight_decay: of AdamW.
+        optimizer: "adamw", or "muon" (`training/muon.py`), which takes matrices in orthogonal steps of the same size.
+        lr, weight_decay: of the optimiser.
         schedule: "cosine" to `final_lr`, "plateau" (halved after `plateau_patience` evaluations without gain), or
             "constant"; each after a linear warm-up.
         warmup: share of all updates.
@@ -55,6 +57,7 @@ class TrainSettings:
     steps: int = 0
     batch_size: int = 128
     accumulate: int = 1
+    optimizer: str = "adamw"
     lr: float = 1e-3
     weight_decay: float = 1e-2
     schedule: str = "cosine"
