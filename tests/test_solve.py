@@ -39,12 +39,16 @@ def test_the_page_needs_no_network_and_says_the_outcome(tmp_path):
 def oracle(monkeypatch):
     """A model that needs two rounds for every board, and cannot solve boards whose first cell is empty."""
 
-    def model(puzzle, state):
-        rounds = 1 if state is None else state + 1
-        good = rounds >= 2 and int(puzzle[0, 0]) > 0
-        return SimpleNamespace(logits=(RIGHT if good else WRONG)[None, None], state=rounds)
+    class Model:
+        rounds = 5  # its own
 
-    run = SimpleNamespace(weights=lambda: model)
+        def __call__(self, puzzle, state):
+            assert self.rounds == 1
+            rounds = 1 if state is None else state + 1
+            good = rounds >= 2 and int(puzzle[0, 0]) > 0
+            return SimpleNamespace(logits=(RIGHT if good else WRONG)[None, None], state=rounds)
+
+    run = SimpleNamespace(weights=Model)
     monkeypatch.setattr("structnet.systems.open_run", lambda where, **overrides: run)
 
 
@@ -60,6 +64,8 @@ def test_many_boards_from_a_file_and_standard_input(oracle, tmp_path, capsys, mo
     assert main(["solve", str(path), "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
     out = capsys.readouterr().out
     assert "NOT solved: the answer after 3 rounds breaks the rules" in out and "1 of 2 solved" in out
+    assert main(["solve", str(path), "--out", str(tmp_path / "s.html")]) == 1
+    assert "after 5 rounds breaks the rules" in capsys.readouterr().out  # as many as the run's own
     monkeypatch.setattr("sys.stdin", io.StringIO(path.read_text()))
     assert main(["solve", "--out", str(tmp_path / "s.html"), "--rounds", "3"]) == 1
 
@@ -95,6 +101,11 @@ def test_the_gif_has_a_frame_for_every_round_and_outlines_conflicts(tmp_path):
         for at in range(3):
             film.seek(at)
             pictures.append(film.convert("RGB").getcolors(1 << 20))
+    path = write_gif(tmp_path / "b.gif", torch.tensor(parse_board(PUZZLE)), beliefs.repeat(100, 1, 1))
+    with image.open(path) as film:
+        assert film.n_frames == 150  # of 300 rounds every second, the last among them
+        film.seek(149)
+        assert film.convert("RGB").getcolors(1 << 20) == pictures[2]
     red = [sum(count for count, (r, g, b) in colours if r > 180 and g < 90 and b < 90) for colours in pictures]
     assert red[0] > 100 and red[1] == 0
     digits = parse_board(SOLUTION)

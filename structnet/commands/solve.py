@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
@@ -15,7 +16,7 @@ def main(argv: list[str]) -> int:
     parser = ArgumentParser(prog="structnet solve", description=__doc__)
     parser.add_argument("puzzle", type=str, nargs="?", default="-", help="a board, a file of boards, or - (stdin)")
     parser.add_argument("--run", type=str, default="sudoku", help="a run folder or a shipped checkpoint")
-    parser.add_argument("--rounds", type=PositiveInt, default=256, help="most rounds of the network")
+    parser.add_argument("--rounds", type=PositiveInt | None, default=None, help="most rounds, if not those of the run")
     parser.add_argument("--restarts", type=PositiveInt, default=1, help="starts to try, all but the first from noise")
     parser.add_argument("--out", type=str, default="sudoku.html", help="page with the beliefs of the first board")
     parser.add_argument("--gif", type=str, default="", help="the same as an animated GIF, to this file")
@@ -30,14 +31,15 @@ def main(argv: list[str]) -> int:
     puzzles = [torch.tensor([parse_board(text, f"board {at}")]) for at, text in enumerate(texts, 1)]
     if not puzzles:
         raise StructureError("at least one board", f"none in {options.puzzle}", "81 characters, . for empty cells")
-    model = open_run(options.run, rounds=1).weights()  # one round at a time, to keep what it believed after each
+    model: Any = open_run(options.run).weights()
     solved = 0
+    rounds, model.rounds = options.rounds or model.rounds, 1  # one at a time, to keep what it believed after each
     torch.manual_seed(0)  # restarts begin from noise
     for at, puzzle in enumerate(puzzles, 1):
         fault = _fault(puzzle)
         if fault and len(puzzles) == 1:
             raise StructureError("a Sudoku with exactly one solution", fault, "to check the givens")
-        logits, good, verdict = _attempts(model, puzzle, options.rounds, options.restarts)
+        logits, good, verdict = _attempts(model, puzzle, rounds, options.restarts)
         answer = logits[-1].argmax(-1) + 1
         solved += good
         if len(puzzles) == 1:

@@ -13,6 +13,7 @@ from structnet.errors import StructureError
 from structnet.structures.constraints import Board, board_of
 
 CELL, FAINT = 44, 0.04  # pixels of a cell; beliefs below are not drawn
+FRAMES = 256  # at most; of longer runs every second round is drawn, every third, ..., and the last
 INK, BELIEF, GIVEN, CLASH, LINE = "#1d2733", (37, 99, 176), "#eef1f5", "#d0372b", "#b6bfca"
 
 
@@ -27,7 +28,8 @@ def write_gif(path: Path, puzzle: Tensor, logits: Tensor, hold: int = 120) -> Pa
     side = CELL * board.size
     fonts = {size: ImageFont.load_default(size) for size in range(6, CELL)}
     frames = []
-    for beliefs in logits.softmax(-1):
+    step = math.ceil(len(logits) / FRAMES)
+    for beliefs in logits[(len(logits) - 1) % step :: step].softmax(-1):
         frame = Image.new("RGB", (side + 2, side + 2), "white")
         _draw(ImageDraw.Draw(frame), fonts, board, puzzle.tolist(), beliefs)
         frames.append(frame.quantize(32))
