@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
     parser = ArgumentParser(prog="structnet solve", description=__doc__)
     parser.add_argument("puzzle", type=str, nargs="?", default="-", help="a board, a file of boards, or - (stdin)")
     parser.add_argument("--run", type=str, default="sudoku", help="a run folder or a shipped checkpoint")
-    parser.add_argument("--rounds", type=PositiveInt | None, default=None, help="most rounds, if not those of the run")
+    parser.add_argument("--rounds", type=PositiveInt, help="most rounds, if not those of the run")
     parser.add_argument("--restarts", type=PositiveInt, default=1, help="starts to try, all but the first from noise")
     parser.add_argument("--out", type=str, default="sudoku.html", help="page with the beliefs of the first board")
     parser.add_argument("--gif", type=str, default="", help="the same as an animated GIF, to this file")
