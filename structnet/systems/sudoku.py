@@ -6,7 +6,7 @@ from structnet.systems.system import System
 from structnet.tasks.sudoku import Sudoku
 from structnet.training.settings import TrainSettings
 
-# the second of the three steps in docs/sudoku.md
+# the second of the steps in docs/sudoku.md
 RECIPE = TrainSettings(steps=7_000, batch_size=48, lr=1.5e-3, weight_decay=1e-3, ema=0.999, bucket=1, carry=16,
                        evaluate_every=1_000, evaluate_rows=1_000)  # fmt: skip
 SIZE = {"width": 48, "hidden": 96, "train_rounds": 8, "noise": 0.3}
