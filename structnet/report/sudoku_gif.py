@@ -1,4 +1,4 @@
-"""The beliefs of a network on a Sudoku as an animated GIF: the picture of sudoku_html.py, one frame a round."""
+"""The beliefs of a network on a Sudoku as an animated GIF: the picture of sudoku_html.py, a frame a round."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from structnet.errors import StructureError
 from structnet.structures.constraints import Board, board_of
 
 CELL, FAINT = 44, 0.04  # pixels of a cell; beliefs below are not drawn
-FRAMES = 256  # at most; of longer runs every second round is drawn, every third, ..., and the last
+FRAMES = 256  # at most
 INK, BELIEF, GIVEN, CLASH, LINE = "#1d2733", (37, 99, 176), "#eef1f5", "#d0372b", "#b6bfca"
 
 
 def write_gif(path: Path, puzzle: Tensor, logits: Tensor, hold: int = 120) -> Path:
     """`puzzle` `[cells]`, `logits` `[rounds, cells, digits]`: digit size = probability, cells in conflict outlined,
-    `hold` milliseconds a round, the last one longer. Raises StructureError where Pillow is not installed."""
+    `hold` milliseconds a frame, the last one longer; of long runs every second round is drawn, every third, ...: at
+    most 256 frames. Raises StructureError where Pillow is not installed."""
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:

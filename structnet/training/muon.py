@@ -39,8 +39,8 @@ class Muon(torch.optim.AdamW):
     def __init__(self, model: nn.Module, lr: float = 1e-3, weight_decay: float = 1e-2):
         super().__init__(model.parameters(), lr, weight_decay=weight_decay)
         tables = {id(p) for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
-        named = [p for p in model.parameters() if p.dim() >= 2 and id(p) not in tables]
-        self.matrices = [p for p in named if min(p.shape[-2:]) >= LEAST]
+        others = [p for p in model.parameters() if id(p) not in tables]
+        self.matrices = [p for p in others if p.dim() >= 2 and min(p.shape[-2:]) >= LEAST]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
